@@ -1,0 +1,99 @@
+"""Settings: everything that differs between machines comes from the environment (see the README's table)."""
+
+from pathlib import Path
+
+import environ
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+BILLING_ENV: str = env.str("BILLING_ENV", default="local")  # local | test | production
+SECRET_KEY: str = env.str("SECRET_KEY", default="local-only-not-a-secret")
+DEBUG: bool = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "billing_ops.console.apps.ConsoleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "djmoney",
+    "csp",
+    "billing_ops",
+    "metering",
+    "ledger",
+    "plans",
+    "invoicing",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+
+ROOT_URLCONF = "billing_ops.urls"
+WSGI_APPLICATION = "billing_ops.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# The application works as a role that is neither owner nor superuser. Migrations run as the owner: commands started
+# with BILLING_DB_ROLE=owner take OWNER_DATABASE_URL.
+_database_url: str = env.str("DATABASE_URL", default="postgres://billing_app@127.0.0.1:5432/billing_ops")
+if env.str("BILLING_DB_ROLE", default="app") == "owner":
+    _database_url = env.str("OWNER_DATABASE_URL", default=_database_url)
+DATABASES = {"default": env.db_url_config(_database_url)}
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+
+REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = (
+    11 * 1024 * 1024
+)  # above the 10 MB a batch of events may have, so that our own 413 answers
+
+# A virtual clock for tests and demonstrations: a file that holds an ISO 8601 instant. Empty: the real time.
+BILLING_CLOCK_FILE: str = env.str("BILLING_CLOCK_FILE", default="")
+
+STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="sk_test_standin")
+STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's own hosts
+STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
