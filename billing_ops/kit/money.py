@@ -120,7 +120,7 @@ def allocate(total: Decimal, weights: Sequence[Decimal], currency_code: str) -> 
 
 
 def parse_decimal(text: object, *, field: str, decimals: int, allow_negative: bool = False) -> Decimal:
-    """Parse a plain decimal string: ASCII digits, a point, at most ``decimals`` decimals; anything else is refused by name."""
+    """Parse a plain decimal string (ASCII digits, a point, at most ``decimals`` decimals); the rest is refused by name."""
     if text is None or text == "":
         raise BadAmount(f"{field}: it is missing. An omitted amount never means “all of it”.", field=field)
     if not isinstance(text, str):

@@ -1,0 +1,18 @@
+"""The bill: invoices and their lines, what was accrued, attempts to collect, and what Stripe told us."""
+
+from invoicing.models.accruals import Accrual, Recognition
+from invoicing.models.invoices import Invoice, InvoiceLine, NumberSeries
+from invoicing.models.payments import Payment, PaymentAttempt
+from invoicing.models.stripe_objects import StripeEvent, StripeObject
+
+__all__ = [
+    "Accrual",
+    "Invoice",
+    "InvoiceLine",
+    "NumberSeries",
+    "Payment",
+    "PaymentAttempt",
+    "Recognition",
+    "StripeEvent",
+    "StripeObject",
+]

@@ -1,0 +1,157 @@
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from djmoney.models.fields import CurrencyField
+
+from billing_ops.kit.fields import amount_field
+
+
+class Invoice(models.Model):
+    """The bill. Ours is the invoice; Stripe holds a mirror (``stripe_id``) that collects.
+
+    Born as a draft under its key (customer, currency, trigger), so a billing run can be resumed; numbered, frozen and
+    posted in one transaction at finalisation. Amounts are in the invoice's currency, in whole minor units:
+    ``subtotal`` Σ lines · ``credits_applied`` from grants · ``tax_total`` · ``total`` = subtotal − credits + tax ·
+    ``balance_applied`` from the customer balance (negative: moved to it) · ``amount_due`` = total − balance_applied ·
+    ``amount_paid`` what settled it so far.
+    """
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        OPEN = "open", "Open"
+        PAID = "paid", "Paid"
+        VOID = "void", "Void"
+        UNCOLLECTIBLE = "uncollectible", "Uncollectible"
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    public_id = models.CharField(max_length=32, unique=True)
+    customer = models.ForeignKey("plans.Customer", on_delete=models.PROTECT, related_name="invoices")
+    currency = CurrencyField(default=None)
+    # What made it: "edge:<instant>" for a period's edge. With customer and currency it is the draft's natural key.
+    trigger = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT)
+    number = models.CharField(max_length=32, unique=True, null=True, blank=True)
+    subtotal = amount_field(default=0)
+    credits_applied = amount_field(default=0)
+    tax_total = amount_field(default=0)
+    total = amount_field(default=0)
+    balance_applied = amount_field(default=0)
+    amount_due = amount_field(default=0)
+    amount_paid = amount_field(default=0)
+    drafted_at = models.DateTimeField()
+    # When the run may finalise it by itself; NULL: a person does.
+    auto_finalize_at = models.DateTimeField(null=True, blank=True)
+    finalized_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    # Frozen at finalisation: identities as printed, and the ledger entry that posted it.
+    seller = models.JSONField(null=True, blank=True)
+    bill_to = models.JSONField(null=True, blank=True)
+    tax_note = models.CharField(max_length=200, blank=True)
+    entry = models.ForeignKey("ledger.Entry", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    stripe_id = models.CharField(max_length=64, unique=True, null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "-id"], name="invoice_customer"),
+            models.Index(fields=["status", "due_at"], name="invoice_status_due"),
+            models.Index(
+                fields=["auto_finalize_at"],
+                condition=Q(status="draft", auto_finalize_at__isnull=False),
+                name="invoice_to_finalize",
+            ),
+            models.Index(fields=["finalized_at"], name="invoice_finalized"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["customer", "currency", "trigger"], name="invoice_trigger"),
+            models.CheckConstraint(
+                condition=Q(status="draft", number__isnull=True, finalized_at__isnull=True)
+                | (~Q(status="draft") & Q(number__isnull=False, finalized_at__isnull=False, seller__isnull=False)),
+                name="invoice_numbered_iff_final",
+            ),
+            models.CheckConstraint(
+                condition=Q(total=F("subtotal") - F("credits_applied") + F("tax_total")), name="invoice_total_adds_up"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_due=F("total") - F("balance_applied")), name="invoice_due_adds_up"
+            ),
+            models.CheckConstraint(condition=Q(status="draft") | Q(amount_due__gte=0), name="invoice_never_below_zero"),
+            models.CheckConstraint(
+                condition=~Q(status="paid") | Q(amount_paid__gte=F("amount_due")), name="invoice_paid_is_paid"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["draft", "open", "paid", "void", "uncollectible"]), name="invoice_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.number or f"draft {self.public_id}"
+
+
+class InvoiceLine(models.Model):
+    """One amount on an invoice, unique by (item, price, service period, revision).
+
+    ``kind`` *advance*: the flat fee of a period to come. *usage*: a metered charge of a period that ended; revision 1
+    is the first bill of that period, a later revision bills only the difference that late usage made. ``quantity`` is
+    the cumulative quantity of the service period, ``cumulative_amount`` its exact rated amount and
+    ``unrounded_amount`` this line's exact share; ``amount`` is rounded once. ``rule`` names the rule, ``working`` the
+    rating steps, ``watermark`` the last folded or visible batch and ``rated_at`` the instant that it was rated.
+    """
+
+    class Kind(models.TextChoices):
+        ADVANCE = "advance", "In advance"
+        USAGE = "usage", "Usage"
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    item = models.ForeignKey("plans.SubscriptionItem", on_delete=models.PROTECT, related_name="+")
+    price = models.ForeignKey("plans.Price", on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    description = models.CharField(max_length=300)
+    service_start = models.DateTimeField()
+    service_end = models.DateTimeField()
+    revision = models.PositiveIntegerField(default=1)
+    currency = CurrencyField(default=None)
+    quantity = models.DecimalField(max_digits=38, decimal_places=12)
+    cumulative_amount = models.DecimalField(max_digits=28, decimal_places=12)
+    unrounded_amount = models.DecimalField(max_digits=28, decimal_places=12)
+    amount = amount_field()
+    credits_applied = amount_field(default=0)
+    tax_jurisdiction = models.CharField(max_length=64, blank=True)
+    tax_base = amount_field(default=0)
+    tax_rate = models.DecimalField(max_digits=9, decimal_places=6, default=0)
+    tax_amount = amount_field(default=0)
+    rule = models.CharField(max_length=64)
+    working = models.JSONField(default=list)
+    watermark = models.BigIntegerField(null=True, blank=True)
+    rated_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["invoice", "position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["item", "price", "service_start", "service_end", "revision"], name="invoice_line_billed_once"
+            ),
+            models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position"),
+            models.CheckConstraint(condition=Q(service_end__gt=F("service_start")), name="invoice_line_span"),
+        ]
+
+    def __str__(self) -> str:
+        return self.description
+
+
+class NumberSeries(models.Model):
+    """A gapless series of invoice numbers, ``<prefix>-<000001>``. Its row is locked last in a finalisation."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    prefix = models.CharField(max_length=16, primary_key=True)
+    next_number = models.PositiveIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return f"{self.prefix}-{self.next_number:06d}"

@@ -1,0 +1,73 @@
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from djmoney.models.fields import CurrencyField
+
+from billing_ops.kit.fields import amount_field
+from invoicing.models.invoices import Invoice
+
+
+class PaymentAttempt(models.Model):
+    """One try to collect an invoice. The row is committed before Stripe is called, and its key is what Stripe sees.
+
+    *pending*: about to call, or the call's outcome is unknown; a retry reuses the key, so it cannot charge twice.
+    *succeeded* and *failed* are answers. At most one attempt of an invoice is pending.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="attempts")
+    number = models.PositiveIntegerField()
+    idempotency_key = models.CharField(max_length=128, unique=True)
+    currency = CurrencyField(default=None)
+    amount = amount_field()
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    failure_code = models.CharField(max_length=64, blank=True)
+    failure_message = models.CharField(max_length=500, blank=True)
+    requested_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField()
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["invoice", "number"]
+        indexes: ClassVar = [
+            models.Index(fields=["next_try_at"], condition=Q(status="pending"), name="payment_attempt_pending"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["invoice", "number"], name="payment_attempt_number"),
+            models.UniqueConstraint(
+                fields=["invoice"], condition=Q(status="pending"), name="payment_attempt_one_pending"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.invoice} attempt {self.number}"
+
+
+class Payment(models.Model):
+    """Money that Stripe says it took: one row a charge, written with its ledger entry (key ``payment:<charge>``)."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT"
+
+    stripe_charge_id = models.CharField(max_length=64, unique=True)
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
+    currency = CurrencyField(default=None)
+    amount = amount_field()
+    applied = amount_field()  # what settled the invoice; the rest went to the customer balance
+    entry = models.OneToOneField("ledger.Entry", on_delete=models.PROTECT, related_name="+")
+    paid_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return self.stripe_charge_id
