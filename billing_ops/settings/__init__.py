@@ -1,6 +1,7 @@
 """Settings: everything that differs between machines comes from the environment (see the README's table)."""
 
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -65,15 +66,22 @@ TEMPLATES = [
 
 # The application works as a role that is neither owner nor superuser. Migrations run as the owner: commands started
 # with BILLING_DB_ROLE=owner take OWNER_DATABASE_URL.
+BILLING_DB_ROLE: str = env.str("BILLING_DB_ROLE", default="app")  # app | owner
 _database_url: str = env.str("DATABASE_URL", default="postgres://billing_app@127.0.0.1:5432/billing_ops")
-if env.str("BILLING_DB_ROLE", default="app") == "owner":
+if BILLING_DB_ROLE == "owner":
     _database_url = env.str("OWNER_DATABASE_URL", default=_database_url)
-DATABASES = {"default": env.db_url_config(_database_url)}
+DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.db_url_config(_database_url))}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
+if BILLING_DB_ROLE == "owner":
+    DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c role=billing_owner"
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+REDIS_NAMESPACE: str = env.str(
+    "REDIS_NAMESPACE", default=""
+)  # prefix of every key: several installations share a server
 
 CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_NAMESPACE} if REDIS_NAMESPACE else {}
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -1,0 +1,133 @@
+"""Fixtures of every test.
+
+* ``db`` (pytest-django's): a database of this pytest process, logged in as the application role, rolled back after
+  the test; deferred constraints are checked at its end.
+* ``fresh_db``: a private database that really commits, for races, crashes and several connections.
+* ``clock``: the virtual clock. ``redis_url``: a broker with a namespace of its own.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_NOWHERE = "postgres://billing_app@127.0.0.1:1/no-database-outside-a-fixture"
+os.environ.update(
+    {
+        "DJANGO_SETTINGS_MODULE": "billing_ops.settings",
+        "BILLING_ENV": "test",
+        "BILLING_DB_ROLE": "app",
+        "BILLING_CLOCK_FILE": "",
+        "DEBUG": "",
+        "SECRET_KEY": "only-for-tests",
+        "DATABASE_URL": _NOWHERE,
+        "OWNER_DATABASE_URL": _NOWHERE,
+        "REDIS_NAMESPACE": f"bo-test-{os.getpid()}-{secrets.token_hex(2)}:",
+        "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # the browser's driver runs an event loop in the test's own thread
+    }
+)
+
+from tests.support.clock import VirtualClock  # noqa: E402  # the environment first: settings read it once
+from tests.support.database import Database, Databases, Server  # noqa: E402
+from tests.support.network import loopback_only  # noqa: E402
+from tests.support.services import answering_redis, answering_server  # noqa: E402
+
+_SERVER = pytest.StashKey[Server]()
+_embedded = ExitStack()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Find the services before Django loads; the first process tells the xdist workers through the environment."""
+    known = os.environ.get("BO_TEST_SERVER")
+    if known is None:
+        server, why = answering_server()
+        url, why_not = answering_redis()
+        if server is None or url is None:
+            raise pytest.UsageError(f"No services: PostgreSQL: {why or 'fine'}; Redis: {why_not or 'fine'}")
+        os.environ["BO_TEST_SERVER"] = "\n".join([server.admin_url, server.app_password, server.migrator_password])
+        os.environ["REDIS_URL"] = url
+        known = os.environ["BO_TEST_SERVER"]
+    config.stash[_SERVER] = Server(*known.split("\n"))
+    from django.conf import settings
+
+    assert settings.BILLING_ENV == "test"  # reading one setting loads them all; pytest-django then sets Django up
+
+
+def pytest_unconfigure() -> None:
+    _embedded.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    with loopback_only():
+        yield
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
+    """The databases of this pytest process."""
+    made = Databases(request.config.stash[_SERVER])
+    yield made
+    made.close()
+
+
+def _point_django_at(database: Database) -> None:
+    """Make the default connection, of this and of new threads, log in there as the application role."""
+    import environ
+    from django.db import connections
+
+    connections.close_all()
+    fresh = environ.Env.db_url_config(database.url())
+    for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT"):
+        connections["default"].settings_dict[key] = fresh[key]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(databases: Databases, django_db_blocker: Any) -> Iterator[Database]:
+    """Replaces pytest-django's own: a copy of the template, used as the application role."""
+    with databases.fresh() as database:
+        with django_db_blocker.unblock():
+            _point_django_at(database)
+        yield database
+        with django_db_blocker.unblock():
+            from django.db import connections
+
+            connections.close_all()
+
+
+@pytest.fixture
+def fresh_db(databases: Databases, django_db_setup: Database, django_db_blocker: Any) -> Iterator[Database]:
+    """A private database that commits; Django's default connection uses it. Not together with ``db``."""
+    with databases.fresh() as database, django_db_blocker.unblock():
+        _point_django_at(database)
+        try:
+            yield database
+        finally:
+            _point_django_at(django_db_setup)
+
+
+@pytest.fixture
+def clock(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> VirtualClock:
+    """The virtual clock, at 2025-01-01 00:00 UTC; processes the test starts see it too."""
+    virtual = VirtualClock(tmp_path / "clock")
+    settings.BILLING_CLOCK_FILE = str(virtual.path)
+    monkeypatch.setenv("BILLING_CLOCK_FILE", str(virtual.path))
+    return virtual
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The broker's address. Every key of ours starts with ``REDIS_NAMESPACE``, and goes at the end of the run."""
+    import redis
+
+    url, namespace = os.environ["REDIS_URL"], os.environ["REDIS_NAMESPACE"]
+    yield url
+    client = redis.Redis.from_url(url)
+    for key in client.scan_iter(match=f"{namespace}*"):
+        client.delete(key)
+    client.close()

@@ -1,0 +1,1 @@
+"""What the tests stand on: services, databases, the clock and the network guard."""
