@@ -6,7 +6,7 @@ import psycopg
 import redis
 
 from billing_ops.embedded import roles
-from tests.support.database import Server
+from tests.support.database import Role, Server
 
 _LOCAL_SERVERS = ("postgres://postgres@127.0.0.1:5432/postgres", "postgres://postgres:postgres@127.0.0.1:5432/postgres")
 _LOCAL_REDIS = "redis://127.0.0.1:6379/0"
@@ -33,8 +33,9 @@ def answering_server() -> tuple[Server | None, str]:
                     continue
                 roles.ensure_roles(admin)
             server = Server(url)
-            for role in ("app", "owner"):
-                psycopg.connect(server.url("postgres", role), connect_timeout=3).close()  # type: ignore[arg-type]
+            roles_to_try: tuple[Role, ...] = ("app", "owner")
+            for role in roles_to_try:
+                psycopg.connect(server.url("postgres", role), connect_timeout=3).close()
             return server, ""
         except psycopg.Error as error:
             why = " ".join(str(error).split())
