@@ -84,3 +84,29 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.action} {self.subject_key}"
+
+
+class FailedWork(models.Model):
+    """A unit of unattended work that failed: shown until it succeeds, retried when ``next_try_at`` has come."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
+
+    task = models.CharField(max_length=64)  # e.g. "invoicing.finalize"
+    subject = models.CharField(max_length=128)  # what it worked on, e.g. an invoice's public id
+    customer_key = models.CharField(max_length=128, blank=True)
+    code = models.CharField(max_length=64)
+    message = models.TextField(max_length=2000)
+    tries = models.PositiveIntegerField(default=1)
+    first_failed_at = models.DateTimeField()
+    last_failed_at = models.DateTimeField()
+    next_try_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "failed work"
+        ordering: ClassVar = ["-last_failed_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "subject"], name="failed_work_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.subject}"
