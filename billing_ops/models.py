@@ -22,7 +22,10 @@ class ApiKey(models.Model):
 
     class Meta:
         verbose_name = "API key"
-        ordering: ClassVar = ["name"]
+        ordering: ClassVar = ["name", "id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(secret_sha256__regex=r"^[0-9a-f]{64}$"), name="api_key_hashed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -35,15 +38,15 @@ class IdempotencyRecord(models.Model):
     that differ, which is why the canonical request is kept and not only its hash.
     """
 
-    app_privileges: ClassVar[str] = "SELECT, INSERT, DELETE"
+    app_privileges: ClassVar[str] = "SELECT, INSERT"
 
     principal = models.CharField(max_length=150)
     key = models.CharField(max_length=255)
-    operation = models.CharField(max_length=200)  # method and route
+    operation = models.CharField(max_length=200)  # method and route, e.g. "POST /api/v1/credits"
     request = models.JSONField()
     status = models.PositiveSmallIntegerField()
-    response = models.JSONField()
-    created_at = models.DateTimeField(db_index=True)
+    response = models.TextField()  # the JSON as it was sent, so that a replay is the same to the byte
+    created_at = models.DateTimeField()
 
     class Meta:
         constraints: ClassVar = [
