@@ -1,7 +1,13 @@
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+
+from metering.models import Meter
+
+# Above every value the columns hold, and below NaN: PostgreSQL sorts NaN last, so "less than this" refuses it.
+_BEYOND = Decimal(10) ** 20
 
 
 class Plan(models.Model):
@@ -23,7 +29,8 @@ class Plan(models.Model):
 class PlanVersion(models.Model):
     """One immutable edition of a plan: a draft until ``published_at``, then frozen by the database.
 
-    A price change is a new version; subscriptions keep the version that they were sold.
+    A price change is a new version; subscriptions keep the version that they were sold. Triggers ``*_frozen`` refuse
+    every change under a published version, and ``version_publishable`` refuses to publish prices that cannot be rated.
     """
 
     app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
@@ -41,6 +48,8 @@ class PlanVersion(models.Model):
             models.UniqueConstraint(
                 fields=["plan"], condition=Q(published_at__isnull=True), name="plan_version_one_draft"
             ),
+            models.CheckConstraint(condition=Q(currency__regex=r"^[A-Z]{3}$"), name="plan_version_currency_iso"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="plan_version_counts_from_one"),
         ]
 
     def __str__(self) -> str:
@@ -76,7 +85,7 @@ class Price(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     model = models.CharField(max_length=16, choices=Model.choices)
     settlement = models.CharField(max_length=16, choices=Settlement.choices, default=Settlement.ARREARS)
-    meter = models.ForeignKey("metering.Meter", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     unit_amount = models.DecimalField(max_digits=28, decimal_places=12, null=True, blank=True)
     included_units = models.DecimalField(max_digits=32, decimal_places=12, default=0)
 
@@ -84,14 +93,22 @@ class Price(models.Model):
         ordering: ClassVar = ["version", "position", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["version", "key"], name="price_key_in_version"),
+            models.CheckConstraint(condition=Q(model__in=["flat", "per_unit", "graduated"]), name="price_model_known"),
+            models.CheckConstraint(condition=Q(settlement__in=["arrears", "drawdown"]), name="price_settlement_known"),
             models.CheckConstraint(condition=Q(model="flat") ^ Q(meter__isnull=False), name="price_meter_iff_usage"),
             models.CheckConstraint(
                 condition=Q(model="graduated", unit_amount__isnull=True)
-                | (~Q(model="graduated") & Q(unit_amount__gte=0)),
+                | Q(
+                    model__in=["flat", "per_unit"],
+                    unit_amount__isnull=False,
+                    unit_amount__gte=0,
+                    unit_amount__lt=_BEYOND,
+                ),
                 name="price_unit_amount_unless_tiered",
             ),
             models.CheckConstraint(
-                condition=Q(included_units__gte=0) & (~Q(model="flat") | Q(included_units=0)),
+                condition=Q(included_units__gte=0, included_units__lt=_BEYOND)
+                & (~Q(model="flat") | Q(included_units=0)),
                 name="price_included_units",
             ),
             models.CheckConstraint(
@@ -119,9 +136,12 @@ class PriceTier(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["price", "position"], name="price_tier_position"),
             models.CheckConstraint(
-                condition=Q(unit_amount__gte=0) & Q(flat_amount__gte=0), name="price_tier_not_negative"
+                condition=Q(unit_amount__gte=0, unit_amount__lt=_BEYOND, flat_amount__gte=0, flat_amount__lt=_BEYOND),
+                name="price_tier_not_negative",
             ),
-            models.CheckConstraint(condition=Q(up_to__isnull=True) | Q(up_to__gt=0), name="price_tier_bound_positive"),
+            models.CheckConstraint(
+                condition=Q(up_to__isnull=True) | Q(up_to__gt=0, up_to__lt=_BEYOND), name="price_tier_bound_positive"
+            ),
         ]
 
     def __str__(self) -> str:

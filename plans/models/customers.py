@@ -7,8 +7,9 @@ from django.db.models.functions import Lower
 class Customer(models.Model):
     """Who is billed. ``key`` is the product's name for the customer and the ``subject`` of its usage events.
 
-    Usage may arrive before the customer exists: the key ties them together, not a foreign key. ``currency`` and
-    ``time_zone`` (IANA, decides where billing days and months begin) are fixed once there is a subscription.
+    Usage may arrive before the customer exists: the key ties them together, not a foreign key, so the key never
+    changes. ``currency`` and ``time_zone`` (IANA, decides where billing days and months begin) are fixed once there is
+    a subscription: trigger ``customer_terms_fixed``.
     """
 
     app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
@@ -38,7 +39,15 @@ class Customer(models.Model):
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="customer_currency_iso"),
-            models.CheckConstraint(condition=~models.Q(key=""), name="customer_key_present"),
+            models.CheckConstraint(
+                condition=models.Q(key__regex=r"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"), name="customer_key_shape"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(country="") | models.Q(country__regex=r"^[A-Z]{2}$"), name="customer_country_iso"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(stripe_id__isnull=True) | ~models.Q(stripe_id=""), name="customer_stripe_id_or_null"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ ChargeModel = Literal["flat", "per_unit", "graduated"]
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Billable units up to and including ``up_to`` (None: open) cost ``unit_amount`` each, plus ``flat_amount`` once."""
+    """Billable units up to and including ``up_to`` (None: open) cost ``unit_amount`` each, and once ``flat_amount``."""
 
     up_to: Decimal | None
     unit_amount: Decimal
