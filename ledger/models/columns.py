@@ -1,0 +1,32 @@
+"""Columns that only PostgreSQL has, and the one precision of the ledger."""
+
+from typing import Any
+
+from django.db import models
+
+AMOUNT: dict[str, int] = {"max_digits": 28, "decimal_places": 12}
+"""Lines, balances and credits: numeric(28,12), so a fraction of a cent a token is exact."""
+
+
+class ClockTimestamp(models.Func):
+    """The instant at which the statement really runs; ``now()`` would be the transaction's start."""
+
+    function = "clock_timestamp"
+    output_field = models.DateTimeField()
+
+
+class Xid8Field(models.Field):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A 64-bit transaction id: it means something within one database cluster only."""
+
+    def db_type(self, connection: Any) -> str:
+        return "xid8"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> int | None:
+        return None if value is None else int(value)
+
+
+class CurrentXid(models.Func):
+    """The id of the transaction that writes the row."""
+
+    function = "pg_current_xact_id"
+    output_field = Xid8Field()
