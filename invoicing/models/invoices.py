@@ -33,13 +33,13 @@ class Invoice(models.Model):
     trigger = models.CharField(max_length=64)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT)
     number = models.CharField(max_length=32, unique=True, null=True, blank=True)
-    subtotal = amount_field(default=0)
-    credits_applied = amount_field(default=0)
-    tax_total = amount_field(default=0)
-    total = amount_field(default=0)
-    balance_applied = amount_field(default=0)
-    amount_due = amount_field(default=0)
-    amount_paid = amount_field(default=0)
+    subtotal = amount_field()
+    credits_applied = amount_field()
+    tax_total = amount_field()
+    total = amount_field()
+    balance_applied = amount_field()
+    amount_due = amount_field()
+    amount_paid = amount_field()
     drafted_at = models.DateTimeField()
     # When the run may finalise it by itself; NULL: a person does.
     auto_finalize_at = models.DateTimeField(null=True, blank=True)
@@ -52,6 +52,8 @@ class Invoice(models.Model):
     tax_note = models.CharField(max_length=200, blank=True)
     entry = models.ForeignKey("ledger.Entry", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     stripe_id = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    # An invoice below the processor's minimum charge is collected on the mirror of a later one.
+    collected_with = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="carried")
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -105,7 +107,7 @@ class InvoiceLine(models.Model):
         ADVANCE = "advance", "In advance"
         USAGE = "usage", "Usage"
 
-    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
@@ -121,11 +123,11 @@ class InvoiceLine(models.Model):
     cumulative_amount = models.DecimalField(max_digits=28, decimal_places=12)
     unrounded_amount = models.DecimalField(max_digits=28, decimal_places=12)
     amount = amount_field()
-    credits_applied = amount_field(default=0)
+    credits_applied = amount_field()
     tax_jurisdiction = models.CharField(max_length=64, blank=True)
-    tax_base = amount_field(default=0)
+    tax_base = amount_field()
     tax_rate = models.DecimalField(max_digits=9, decimal_places=6, default=0)
-    tax_amount = amount_field(default=0)
+    tax_amount = amount_field()
     rule = models.CharField(max_length=64)
     working = models.JSONField(default=list)
     watermark = models.BigIntegerField(null=True, blank=True)

@@ -1,0 +1,154 @@
+"""What a customer is to be charged: the one place where agreement, usage and earlier bills meet to make line amounts.
+
+It only reads. Drafts, re-rating at finalisation, previews and accruals all come here, so they cannot disagree.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Max, Q, Sum
+
+from billing_ops.kit.money import plain
+from billing_ops.kit.periods import Period
+from invoicing.models import Invoice, InvoiceLine
+from invoicing.rules import due, lines
+from metering import usage
+from plans import catalog
+from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One line to be: which item, for which service period, how much, and what it was rated from."""
+
+    item: SubscriptionItem
+    kind: InvoiceLine.Kind
+    period: Period
+    amounts: lines.LineAmounts
+    description: str
+    watermark: int | None
+    lag_seconds: Decimal
+    rated_at: datetime
+
+
+def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Charge]:
+    """What edge ``number`` of a subscription makes due: arrears of the period before, the advance of the one it opens.
+
+    Edge ``n`` is the start of period ``n``. An ended subscription has no period after its last edge.
+    """
+    periods = {row.number: row for row in subscription.periods.filter(number__in=[number - 1, number])}
+    before, after = periods.get(number - 1), periods.get(number)
+    charges: list[Charge] = []
+    for item in items_of(subscription):
+        if item.price.model == Price.Model.FLAT:
+            span = _overlap(item, after)
+            charges += [advance(item, span)] if span else []
+        else:
+            span = _overlap(item, before)
+            charges += [usage_charge(item, span, at=at)] if span else []
+    return charges
+
+
+def late(subscription: Subscription, *, before: datetime, at: datetime) -> list[Charge]:
+    """Differences that late usage made to periods that were billed and finalised, and ended before ``before``."""
+    charges: list[Charge] = []
+    for item in items_of(subscription):
+        if item.price.model == Price.Model.FLAT:
+            continue
+        for span in _billed_periods(item, before=before, at=at):
+            charge = usage_charge(item, span, at=at)
+            if charge.amounts.unrounded:
+                charges.append(charge)
+    return charges
+
+
+def advance(item: SubscriptionItem, period: Period) -> Charge:
+    """The flat fee of a period to come."""
+    amounts = lines.advance(catalog.terms_of(item.price), Decimal(item.quantity))
+    quantity = f" × {item.quantity}" if item.quantity > 1 else ""
+    return Charge(
+        item=item,
+        kind=InvoiceLine.Kind.ADVANCE,
+        period=period,
+        amounts=amounts,
+        description=f"{item.price.name}{quantity}",
+        watermark=None,
+        lag_seconds=Decimal(0),
+        rated_at=period.start,
+    )
+
+
+def usage_charge(
+    item: SubscriptionItem, period: Period, *, at: datetime, until: datetime | None = None, revision: int | None = None
+) -> Charge:
+    """A service period's usage up to ``until`` (default: its end), less what revisions before ``revision`` billed."""
+    price, meter = item.price, item.price.meter
+    assert meter is not None  # a usage price has a meter: constraint price_meter_iff_usage
+    cut = period if until is None or until >= period.end else Period(period.start, until)
+    reading = usage.quantity(meter=meter, subject=item.subscription.customer.key, period=cut, at=at)
+    amounts = lines.usage(catalog.terms_of(price), reading.quantity, billed(item, period, below=revision))
+    late_note = ", late usage" if amounts.revision > 1 else ""
+    return Charge(
+        item=item,
+        kind=InvoiceLine.Kind.USAGE,
+        period=period,
+        amounts=amounts,
+        description=f"{price.name}: {plain(reading.quantity)} {meter.unit}{late_note}".strip(),
+        watermark=reading.watermark,
+        lag_seconds=Decimal(reading.lag_seconds),
+        rated_at=at,
+    )
+
+
+def billed(item: SubscriptionItem, period: Period, *, below: int | None = None) -> lines.Billed:
+    """What earlier revisions billed for that service period, drafts included: their lines exist only once."""
+    rows = InvoiceLine.objects.filter(
+        item=item, price=item.price, service_start=period.start, service_end=period.end
+    ).exclude(invoice__status=Invoice.Status.VOID)
+    if below is not None:
+        rows = rows.filter(revision__lt=below)
+    sums = rows.aggregate(last=Max("revision"), exact=Sum("unrounded_amount"), rounded=Sum("amount"))
+    if sums["last"] is None:
+        return lines.Billed()
+    return lines.Billed(revision=sums["last"], exact=sums["exact"], rounded=Decimal(sums["rounded"]))
+
+
+def items_of(subscription: Subscription) -> list[SubscriptionItem]:
+    """The subscription's items with all that rating needs, in the order of the plan."""
+    return list(
+        subscription.items.select_related("price__meter", "price__version", "subscription__customer").prefetch_related(
+            "price__tiers"
+        )
+    )
+
+
+def subscriptions_of(customer: Customer) -> list[Subscription]:
+    """Every subscription of a customer, the ended ones included, in a stable order."""
+    return list(Subscription.objects.filter(customer=customer).select_related("customer").order_by("pk"))
+
+
+def _overlap(item: SubscriptionItem, stored: BillingPeriod | None) -> Period | None:
+    if stored is None:
+        return None
+    start = max(item.starts_at, stored.starts_at)
+    end = stored.ends_at if item.ends_at is None else min(item.ends_at, stored.ends_at)
+    return Period(start, end) if start < end else None
+
+
+def _billed_periods(item: SubscriptionItem, *, before: datetime, at: datetime) -> list[Period]:
+    """Service periods of the item that may still change and whose last bill is final (a draft re-rates itself)."""
+    rows = (
+        InvoiceLine.objects.filter(
+            item=item,
+            kind=InvoiceLine.Kind.USAGE,
+            service_end__lt=before,
+            service_end__gt=at - due.LATE_USAGE_WINDOW,
+        )
+        .values("service_start", "service_end")
+        .annotate(
+            drafts=Sum("revision", filter=Q(invoice__status=Invoice.Status.DRAFT)),
+        )
+        .order_by("service_start")
+    )
+    return [Period(row["service_start"], row["service_end"]) for row in rows if row["drafts"] is None]

@@ -1,0 +1,151 @@
+"""Applying what Stripe says about money, exactly once, whatever the order of its messages.
+
+:func:`refresh` is one of the few orchestrations with two transactions around a network call:
+
+1. Take the next fetch sequence of the object and commit it.
+2. Fetch the object as it is now.
+3. In one transaction: lock the object's row, stop if a newer fetch was applied, and apply.
+
+A fetch that began earlier can only be older news, so applying in the order of the sequence is safe; and each payment is
+posted under ``payment:<charge>``, so even the same news twice writes once.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F
+
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.errors import BillingError
+from billing_ops.kit.money import from_minor, to_minor
+from invoicing.models import Invoice, Payment, PaymentAttempt, StripeObject
+from invoicing.rules.settlement import Share, spread
+from invoicing.stripe import gateway
+from invoicing.transitions import move_attempt, move_invoice
+from ledger import posting
+from ledger.rules import movements
+
+STRIPE = Actor("stripe", "stripe", "Stripe")
+
+
+class MirrorDiffers(BillingError):
+    """Stripe's mirror is not what we sent: amount or currency differ, so nothing is posted from it."""
+
+    code = "stripe.mirror_differs"
+    http_status = 409
+    remedy = "Finance compares the invoice with its mirror in Stripe before anything else is done with it."
+
+
+def refresh(*, stripe_id: str, at: datetime) -> Invoice | None:
+    """Fetch the mirror and settle our invoice from it; None when it is not the mirror of any invoice of ours.
+
+    Raises what the gateway raises, and :class:`MirrorDiffers`.
+    """
+    sequence = _take_sequence(stripe_id)
+    mirror = gateway.fetch(stripe_id)
+    with transaction.atomic():
+        row = StripeObject.objects.select_for_update().get(object_id=stripe_id)
+        invoice = _invoice_of(mirror)
+        if invoice is None or row.applied_seq > sequence:
+            return invoice
+        _apply(invoice, mirror, at)
+        row.applied_seq = sequence
+        row.save(update_fields=["applied_seq"])
+    return invoice
+
+
+def _take_sequence(stripe_id: str) -> int:
+    with transaction.atomic():
+        StripeObject.objects.get_or_create(object_id=stripe_id)
+        StripeObject.objects.filter(object_id=stripe_id).update(fetch_seq=F("fetch_seq") + 1)
+        return StripeObject.objects.values_list("fetch_seq", flat=True).get(object_id=stripe_id)
+
+
+def _invoice_of(mirror: gateway.Mirror) -> Invoice | None:
+    """Our invoice, found by the reference we gave the mirror and adopted if the crash came before its id was stored."""
+    invoice = Invoice.objects.select_for_update().filter(public_id=mirror.reference).first()
+    if invoice is None:
+        return None
+    if invoice.stripe_id is None:
+        Invoice.objects.filter(pk=invoice.pk).update(stripe_id=mirror.id)
+        invoice.refresh_from_db()
+    return invoice if invoice.stripe_id == mirror.id else None
+
+
+def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
+    known = set(
+        Payment.objects.filter(stripe_charge_id__in=[payment.charge_id for payment in mirror.payments]).values_list(
+            "stripe_charge_id", flat=True
+        )
+    )
+    new = [payment for payment in mirror.payments if payment.charge_id not in known]
+    if new and mirror.currency != invoice.currency:
+        raise MirrorDiffers(f"The mirror of {invoice} is in {mirror.currency}.", invoice=invoice.public_id)
+    for payment in sorted(new, key=lambda one: (one.paid_at, one.charge_id)):
+        _post_payment(invoice, payment, at)
+    if mirror.payments:
+        _answer_attempts(invoice, at)
+
+
+def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime) -> None:
+    """Post the cash, settle the invoice and those carried with it, and keep the rest as customer balance."""
+    invoices = [invoice, *Invoice.objects.select_for_update().filter(collected_with=invoice).order_by("pk")]
+    amount = from_minor(payment.amount_minor, invoice.currency)
+    open_amounts = [_open_amount(one) for one in invoices]
+    shares = spread(amount.amount, open_amounts)
+    entry = posting.post(
+        movement="payment_succeeded",
+        key=f"payment:{payment.charge_id}",
+        lines=movements.payment_succeeded(
+            customer_key=invoice.customer.key,
+            currency=invoice.currency,
+            amount=amount.amount,
+            applied=shares.applied,
+        ),
+        effective_at=payment.paid_at,
+        at=at,
+        actor=STRIPE,
+        customer_key=invoice.customer.key,
+        refs={"invoice": invoice.public_id, "stripe": payment.charge_id},
+    )
+    Payment.objects.create(
+        stripe_charge_id=payment.charge_id,
+        invoice=invoice,
+        currency=invoice.currency,
+        amount=amount,
+        applied=shares.applied,
+        entry=entry,
+        paid_at=payment.paid_at,
+        recorded_at=at,
+    )
+    for one, share in zip(invoices, shares.parts, strict=True):
+        _settle(one, share, payment.paid_at)
+
+
+def _open_amount(invoice: Invoice) -> Decimal:
+    if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE):
+        return Decimal(0)
+    return (invoice.amount_due - invoice.amount_paid).amount
+
+
+def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
+    if not share.amount:
+        return
+    paid = invoice.amount_paid.amount + share.amount
+    if share.settles:
+        move_invoice(invoice, Invoice.Status.PAID, amount_paid=paid, paid_at=paid_at)
+    else:
+        Invoice.objects.filter(pk=invoice.pk).update(amount_paid=paid)
+
+
+def _answer_attempts(invoice: Invoice, at: datetime) -> None:
+    """Stripe took money, so the try that was waiting for an answer has it."""
+    pending = PaymentAttempt.objects.select_for_update().filter(invoice=invoice, status=PaymentAttempt.Status.PENDING)
+    for attempt in pending:
+        move_attempt(attempt, PaymentAttempt.Status.SUCCEEDED, resolved_at=at, next_try_at=None)
+
+
+def open_minor(invoice: Invoice) -> int:
+    """What is still to be collected for the invoice alone, in minor units."""
+    return to_minor(from_minor(0, invoice.currency) + invoice.amount_due - invoice.amount_paid)
