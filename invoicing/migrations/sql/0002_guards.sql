@@ -1,0 +1,148 @@
+-- What the database holds about invoices whoever writes: a frozen invoice, its lines, and the tables of allowed changes
+-- of status (compared with invoicing/rules/lifecycle.py by a test).
+
+CREATE FUNCTION invoice_status_may_change(before text, after text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (before, after) IN (
+        ('draft', 'open'),
+        ('open', 'paid'), ('open', 'void'), ('open', 'uncollectible'),
+        ('uncollectible', 'paid'), ('uncollectible', 'void'),
+        ('paid', 'open')
+    )
+$$;
+
+CREATE FUNCTION attempt_status_may_change(before text, after text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (before, after) IN (('pending', 'succeeded'), ('pending', 'failed'), ('failed', 'succeeded'))
+$$;
+
+CREATE FUNCTION invoice_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    -- What may still change on a finalised invoice: how it is collected and paid. Its content may not.
+    living constant text[] := ARRAY['status', 'amount_paid', 'paid_at', 'stripe_id', 'collected_with_id'];
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status <> 'draft' THEN
+            RAISE EXCEPTION 'an invoice begins as a draft' USING ERRCODE = 'BO301';
+        END IF;
+        RETURN NEW;
+    ELSIF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'invoice % cannot be deleted', OLD.public_id USING ERRCODE = 'BO302';
+    END IF;
+    IF NEW.status <> OLD.status AND NOT invoice_status_may_change(OLD.status, NEW.status) THEN
+        RAISE EXCEPTION 'invoice % is % and cannot become %', OLD.public_id, OLD.status, NEW.status
+            USING ERRCODE = 'BO303';
+    END IF;
+    IF OLD.status <> 'draft' AND to_jsonb(NEW) - living IS DISTINCT FROM to_jsonb(OLD) - living THEN
+        RAISE EXCEPTION 'invoice % is final: correct it by another document', OLD.public_id USING ERRCODE = 'BO304';
+    END IF;
+    IF (NEW.public_id, NEW.customer_id, NEW.currency, NEW.trigger)
+        IS DISTINCT FROM (OLD.public_id, OLD.customer_id, OLD.currency, OLD.trigger) THEN
+        RAISE EXCEPTION 'the key of invoice % cannot change', OLD.public_id USING ERRCODE = 'BO304';
+    END IF;
+    IF OLD.stripe_id IS NOT NULL AND NEW.stripe_id IS DISTINCT FROM OLD.stripe_id THEN
+        RAISE EXCEPTION 'invoice % has its mirror already', OLD.public_id USING ERRCODE = 'BO305';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER invoice_frozen BEFORE INSERT OR UPDATE OR DELETE ON invoicing_invoice
+    FOR EACH ROW EXECUTE FUNCTION invoice_guard();
+CREATE TRIGGER invoice_is_not_emptied BEFORE TRUNCATE ON invoicing_invoice
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION invoice_line_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    found_status text;
+    found_currency text;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'an invoice line cannot be deleted' USING ERRCODE = 'BO306';
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.invoice_id <> OLD.invoice_id THEN
+        RAISE EXCEPTION 'a line cannot move to another invoice' USING ERRCODE = 'BO306';
+    END IF;
+    -- The lock waits for a finalisation in flight and then sees its result.
+    SELECT status, currency INTO found_status, found_currency
+        FROM invoicing_invoice WHERE id = NEW.invoice_id FOR SHARE;
+    IF found_status IS DISTINCT FROM 'draft' THEN
+        RAISE EXCEPTION 'the invoice of this line is final' USING ERRCODE = 'BO306';
+    END IF;
+    IF found_currency <> NEW.currency THEN
+        RAISE EXCEPTION 'a line in % on an invoice in %', NEW.currency, found_currency USING ERRCODE = 'BO307';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER invoice_line_frozen BEFORE INSERT OR UPDATE OR DELETE ON invoicing_invoiceline
+    FOR EACH ROW EXECUTE FUNCTION invoice_line_guard();
+CREATE TRIGGER invoice_line_is_not_emptied BEFORE TRUNCATE ON invoicing_invoiceline
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A finalised invoice's subtotal, credits and tax are the sums of its lines.
+CREATE FUNCTION invoice_sums_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    sums record;
+BEGIN
+    SELECT coalesce(sum(amount), 0) AS subtotal, coalesce(sum(credits_applied), 0) AS credits,
+           coalesce(sum(tax_amount), 0) AS tax
+        INTO sums FROM invoicing_invoiceline WHERE invoice_id = NEW.id;
+    IF (sums.subtotal, sums.credits, sums.tax) IS DISTINCT FROM (NEW.subtotal, NEW.credits_applied, NEW.tax_total) THEN
+        RAISE EXCEPTION 'invoice % does not add up: its lines say %, % and %',
+            NEW.public_id, sums.subtotal, sums.credits, sums.tax USING ERRCODE = 'BO308';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER invoice_adds_up AFTER UPDATE OF status ON invoicing_invoice
+    FOR EACH ROW WHEN (OLD.status = 'draft' AND NEW.status <> 'draft') EXECUTE FUNCTION invoice_sums_guard();
+
+CREATE FUNCTION payment_attempt_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'a payment attempt cannot be deleted' USING ERRCODE = 'BO309';
+    END IF;
+    IF (NEW.invoice_id, NEW.number, NEW.idempotency_key, NEW.currency, NEW.amount)
+        IS DISTINCT FROM (OLD.invoice_id, OLD.number, OLD.idempotency_key, OLD.currency, OLD.amount) THEN
+        RAISE EXCEPTION 'what payment attempt % asks for cannot change', OLD.idempotency_key USING ERRCODE = 'BO309';
+    END IF;
+    IF NEW.status <> OLD.status AND NOT attempt_status_may_change(OLD.status, NEW.status) THEN
+        RAISE EXCEPTION 'payment attempt % is % and cannot become %', OLD.idempotency_key, OLD.status, NEW.status
+            USING ERRCODE = 'BO309';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER payment_attempt_answered BEFORE UPDATE OR DELETE ON invoicing_paymentattempt
+    FOR EACH ROW EXECUTE FUNCTION payment_attempt_guard();
+
+-- Numbers only go up by one, so the series has no gaps.
+CREATE FUNCTION number_series_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR NEW.prefix <> OLD.prefix OR NEW.next_number <> OLD.next_number + 1 THEN
+        RAISE EXCEPTION 'series % only goes to its next number', OLD.prefix USING ERRCODE = 'BO310';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER number_series_gapless BEFORE UPDATE OR DELETE ON invoicing_numberseries
+    FOR EACH ROW EXECUTE FUNCTION number_series_guard();
+
+-- Accruals, recognitions and payments are facts.
+CREATE TRIGGER accrual_rows_are_facts BEFORE UPDATE OR DELETE ON invoicing_accrual
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER accrual_is_not_emptied BEFORE TRUNCATE ON invoicing_accrual
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER recognition_rows_are_facts BEFORE UPDATE OR DELETE ON invoicing_recognition
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER recognition_is_not_emptied BEFORE TRUNCATE ON invoicing_recognition
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER payment_rows_are_facts BEFORE UPDATE OR DELETE ON invoicing_payment
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER payment_is_not_emptied BEFORE TRUNCATE ON invoicing_payment
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
