@@ -1,13 +1,15 @@
+from typing import ClassVar
+
 import django.contrib.postgres.fields
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    initial = True
+    initial: ClassVar = True
 
-    dependencies = []
+    dependencies: ClassVar = []
 
-    operations = [
+    operations: ClassVar = [
         migrations.CreateModel(
             name="ApiKey",
             fields=[

@@ -1,0 +1,164 @@
+"""Routes: three verbs that bring authentication, idempotency and the documentation of every answer with them."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+from ninja.security import HttpBearer
+from pydantic import BaseModel
+
+from billing_ops.kit import clock
+from billing_ops.kit.errors import BillingError
+from billing_ops.kit.http import body, idempotency
+from billing_ops.kit.http.auth import ApiRequest, Caller, authenticate
+from billing_ops.kit.http.scopes import SCOPES
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+_ALWAYS: Final = (400, 401, 403, 405, 422, 500, 503)
+
+
+class QueryInvalid(BillingError):
+    """A query parameter that the operation does not have, or one given twice."""
+
+    code = "query.invalid"
+    http_status = 422
+
+
+class ApiKeyAuth(HttpBearer):
+    """The door of one operation: who may pass, with which query parameters and how large a body."""
+
+    openapi_bearerFormat = "bo_<prefix>_<secret>"  # noqa: N815  # OpenAPI's spelling
+    openapi_description = "An API key. Each operation names the one scope that it needs."
+
+    def __init__(self, scope: str, max_bytes: int) -> None:
+        super().__init__()
+        if scope not in SCOPES:
+            raise ValueError(f"{scope} is not a scope")
+        self.scope = scope
+        self.max_bytes = max_bytes
+        self.query_names: frozenset[str] = frozenset()
+        self.repeatable: frozenset[str] = frozenset()
+
+    def __call__(self, request: HttpRequest) -> Caller:
+        caller = authenticate(request.headers.get("Authorization", ""), scope=self.scope, at=clock.now())
+        body.check_size(request, self.max_bytes)
+        for name, values in request.GET.lists():
+            if name not in self.query_names:
+                known = ", ".join(sorted(self.query_names)) or "none"
+                raise QueryInvalid(
+                    f"“{name[:80]}” is not a query parameter of this operation.",
+                    remedy=f"It knows: {known}.",
+                    field=name[:80],
+                )
+            if len(values) > 1 and name not in self.repeatable:
+                raise QueryInvalid(f"The query parameter “{name}” is given {len(values)} times.", field=name)
+            if any("\0" in value for value in values):
+                raise QueryInvalid(f"The query parameter “{name}” holds U+0000.", field=name)
+        return caller
+
+    def authenticate(self, request: HttpRequest, token: str) -> Caller:
+        """Not used: ``__call__`` does it all."""
+        raise NotImplementedError
+
+
+class ApiRouter(Router):
+    """A router whose routes are declared with :meth:`read`, :meth:`make` and :meth:`ask`."""
+
+    def read(self, path: str, *, scope: str, answer: Any, **extra: Any) -> Callable[[View], View]:
+        """GET: answers 200 with ``answer`` and changes nothing."""
+        return self._route("GET", path, scope, 200, answer, **extra)
+
+    def ask(self, path: str, *, scope: str, answer: Any, status: int = 200, **extra: Any) -> Callable[[View], View]:
+        """POST without a key: it makes nothing (a calculation), or its content is its own identity (events)."""
+        return self._route("POST", path, scope, status, answer, **extra)
+
+    def make(
+        self, path: str, *, scope: str, answer: Any, status: int = 201, transaction: bool = True, **extra: Any
+    ) -> Callable[[View], View]:
+        """POST that makes something, under an ``Idempotency-Key``.
+
+        The view runs inside the transaction that also stores its answer. ``transaction=False`` is for operations that
+        need several (a payment): the key is checked, and the view passes ``idempotency.operation_key(request)`` on.
+        """
+        return self._route("POST", path, scope, status, answer, keyed=True, transaction=transaction, **extra)
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        scope: str,
+        status: int,
+        answer: Any,
+        *,
+        keyed: bool = False,
+        transaction: bool = False,
+        max_bytes: int = MAX_BODY_BYTES,
+        problems: tuple[int, ...] = (),
+        openapi: Mapping[str, Any] | None = None,
+        summary: str | None = None,
+    ) -> Callable[[View], View]:
+        """``problems`` are statuses beyond the usual that the operation documents, ``openapi`` goes into its entry."""
+
+        def register(view: View) -> View:
+            door = ApiKeyAuth(scope, max_bytes)
+            handler = _keyed(view, f"{method} {path}", status, answer, transaction) if keyed else view
+            self.add_api_operation(
+                path,
+                [method],
+                handler,
+                auth=door,
+                response={status: answer},
+                operation_id=view.__name__,
+                summary=summary or view.__name__.replace("_", " ").capitalize(),
+                openapi_extra=_documented(scope, method, path, keyed=keyed, problems=problems, extra=openapi or {}),
+            )
+            operation = self.path_operations[path].operations[-1]
+            for model in operation.models:
+                if model.__ninja_param_source__ == "query":
+                    door.query_names = frozenset(model.__ninja_flatten_map__)
+                    door.repeatable = frozenset(model.__ninja_collection_fields__)
+            return view
+
+        return register
+
+
+def _keyed(view: Callable[..., Any], operation: str, status: int, answer: Any, transaction: bool) -> Callable[..., Any]:
+    @wraps(view)
+    def handler(request: ApiRequest, **values: Any) -> HttpResponse | Any:
+        if not transaction:
+            idempotency.key_of(request)
+            return view(request, **values)
+
+        def run() -> tuple[int, Any]:
+            made = view(request, **values)
+            is_model = isinstance(answer, type) and issubclass(answer, BaseModel)
+            return status, answer.model_validate(made) if is_model and not isinstance(made, answer) else made
+
+        return idempotency.once(request, values, run, operation=operation)
+
+    return handler
+
+
+def _documented(
+    scope: str, method: str, path: str, *, keyed: bool, problems: tuple[int, ...], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    statuses = {*_ALWAYS, *problems}
+    if "{" in path:
+        statuses.add(404)
+    if method == "POST":
+        statuses |= {413, 415}
+    if keyed:
+        statuses |= {404, 409}
+    documented: dict[str, Any] = {**extra, "x-scope": scope}
+    documented["responses"] = {
+        **{status: {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)},
+        **documented.get("responses", {}),
+    }
+    if keyed:
+        key = {"$ref": "#/components/parameters/IdempotencyKey"}
+        documented["parameters"] = [*documented.get("parameters", []), key]
+    return documented
