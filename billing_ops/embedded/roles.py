@@ -65,10 +65,22 @@ def create_database(admin: Connection, name: str, *, template: str = "template0"
             sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
         )
     )
-    admin.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+    _open_database(admin, name)
+
+
+def ensure_database(admin: Connection, name: str) -> None:
+    """Create the database unless it exists, and let the right roles in either way."""
+    if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+        create_database(admin, name)
+    _open_database(admin, name)
+
+
+def _open_database(admin: Connection, name: str) -> None:
+    database = sql.Identifier(name)
+    admin.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
     admin.execute(
         sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}, {}").format(
-            sql.Identifier(name), sql.Identifier(APP), sql.Identifier(MIGRATOR)
+            database, sql.Identifier(APP), sql.Identifier(MIGRATOR)
         )
     )
 

@@ -1,0 +1,252 @@
+"""The parts of one installation, in the order in which they start: database, broker, stand-in, web, worker, beat."""
+
+import http.client
+import importlib.util
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from billing_ops.embedded import roles
+from billing_ops.embedded.broker import Broker
+from billing_ops.embedded.configuration import LOGINS, Configuration
+from billing_ops.embedded.errors import StartError
+from billing_ops.embedded.home import CHECKOUT, Home, port_is_free
+from billing_ops.embedded.postgres import Postgres
+from billing_ops.embedded.processes import Child, end, leftovers
+
+_WEB_SECONDS = 60.0
+_COMMAND_SECONDS = 1800.0
+_DEMO_MARK = "demo data loaded"
+
+
+class Stopped(Exception):
+    """Somebody asked to stop while we were still starting."""
+
+
+class Stack:
+    """Starts, watches over and stops every part. ``say`` prints a line; ``stopping`` is asked between steps."""
+
+    def __init__(
+        self, home: Home, configuration: Configuration, *, say: Callable[[str], None], stopping: Callable[[], bool]
+    ) -> None:
+        self.home = home
+        self.configuration = configuration
+        self.postgres = Postgres(home) if configuration.embedded_database else None
+        self.broker = Broker(home) if configuration.embedded_broker else None
+        self.programs: dict[str, Child] = {}
+        self._commands: list[Child] = []
+        self._say = say
+        self._stopping = stopping
+        self._env: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Bring everything up, until the console answers; raises :class:`StartError`."""
+        end(list(leftovers(self.home.root)), signal.SIGTERM, grace=10)
+        self._refuse_a_port_in_use()
+        self.home.rotate_logs()
+        if self.postgres:
+            self.postgres.start()
+        if self.broker:
+            self.broker.start()
+        self._check_stop()
+        self._env = self._environment()
+        collecting = self._begin("static", "collectstatic", "--noinput", "--verbosity", "0")
+        if self._env.get("OWNER_DATABASE_URL"):
+            self._manage("prepare", "prepare_database", "--verbosity", "0", BILLING_DB_ROLE="owner")
+        else:
+            self._manage("prepare", "migrate", "--check")
+        if self.configuration.standin:
+            self._start_standin()
+        self._finish(collecting)
+        self._load_demo()
+        self._start_programs()
+        self._wait_for_the_console()
+
+    def stop(self, *, grace: float | None = None) -> None:
+        """Stop everything, the database last; never raises."""
+        running = [*self._commands, *self.programs.values()]
+        for child in running:
+            child.ask_to_stop()
+        for child in running:
+            child.stop(grace=grace)
+        for service in (self.broker, self.postgres):
+            if service and service.child:
+                service.child.stop(grace=grace)
+
+    def children(self) -> list[Child]:
+        """Every process that must be running."""
+        services = [service.child for service in (self.postgres, self.broker) if service and service.child]
+        return [*services, *self.programs.values()]
+
+    def restart(self, child: Child) -> None:
+        """Start a part again that died, with what it needs to recover."""
+        if self.postgres and child is self.postgres.child:
+            self.postgres.start()
+        elif self.broker and child is self.broker.child:
+            self.broker.start()
+        else:
+            child.start()
+
+    def login_lines(self) -> list[str]:
+        """The demo logins, to be shown to whoever started us."""
+        return [f"{name:<9} {self.home.secret(f'login:{name}', length=9)}" for name in LOGINS]
+
+    def _check_stop(self) -> None:
+        if self._stopping():
+            raise Stopped
+
+    def _refuse_a_port_in_use(self) -> None:
+        host, port = self.configuration.host, self.configuration.port
+        if port_is_free(host, port):
+            return
+        holder = ""
+        with suppress(psutil.Error):
+            for found in psutil.net_connections("tcp"):
+                if found.status == psutil.CONN_LISTEN and found.laddr.port == port and found.pid:
+                    holder = f" by {psutil.Process(found.pid).name()} (process {found.pid})"
+        raise StartError(
+            f"Port {port} on {host} is already in use{holder}. Stop that program, or choose another port: "
+            f"PORT={port + 1} make run"
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of our programs: what was given, and the addresses and secrets of what is embedded."""
+        env = {**self.configuration.given, "DJANGO_SETTINGS_MODULE": "billing_ops.settings", "PYTHONUNBUFFERED": "1"}
+        env["BILLING_HOME"] = str(self.home.root)
+        env.pop("BILLING_DB_ROLE", None)
+        if not env.get("SECRET_KEY") and not self.configuration.production:
+            env["SECRET_KEY"] = self.home.secret("django", length=48)
+        if self.postgres:
+            env["DATABASE_URL"] = self.postgres.url()
+            env["OWNER_DATABASE_URL"] = self.postgres.url(roles.MIGRATOR)
+        if self.broker:
+            env["REDIS_URL"] = self.broker.url()
+        if self.configuration.standin:
+            port = self.home.port("stripe-standin")
+            env["STRIPE_API_BASE"] = f"http://127.0.0.1:{port}"
+            env["STRIPE_SECRET_KEY"] = f"sk_test_{self.home.secret('stripe', length=18)}"
+            env["STRIPE_WEBHOOK_SECRETS"] = f"whsec_{self.home.secret('webhook', length=24)}"
+        return env
+
+    def _begin(self, name: str, *arguments: str, **extra: str) -> Child:
+        child = self._child(name, sys.executable, "manage.py", *arguments, **extra)
+        self._commands.append(child)
+        child.start()
+        return child
+
+    def _finish(self, command: Child) -> None:
+        deadline = time.monotonic() + _COMMAND_SECONDS
+        while (code := command.exit_code()) is None:
+            self._check_stop()
+            if time.monotonic() > deadline:
+                command.stop(grace=1)
+            time.sleep(0.02)
+        if code:
+            raise StartError(
+                f"“manage.py {command.argv[2]}” failed:\n{self.home.last_lines(command.name)}\n"
+                f"    (all of it: {command.log})"
+            )
+
+    def _manage(self, name: str, *arguments: str, **extra: str) -> None:
+        self._finish(self._begin(name, *arguments, **extra))
+
+    def _load_demo(self) -> None:
+        """Once a database: the mark stands in the database, so it goes where the data go."""
+        commands = CHECKOUT.glob("*/management/commands/load_demo.py")
+        if not self.configuration.demo or not any(commands) or not self._env.get("OWNER_DATABASE_URL"):
+            return
+        with psycopg.connect(self._env["OWNER_DATABASE_URL"], autocommit=True) as owner:
+            query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+            row = owner.execute(query).fetchone()
+            if row and row[0] == _DEMO_MARK:
+                return
+            self._say("Loading demo data, this once …")
+            passwords = {
+                f"BILLING_DEMO_PASSWORD_{name.upper()}": self.home.secret(f"login:{name}", length=9) for name in LOGINS
+            }
+            self._manage("demo", "load_demo", **passwords)
+            name = owner.info.dbname.replace('"', '""')
+            owner.execute(f"COMMENT ON DATABASE \"{name}\" IS '{_DEMO_MARK}'")
+
+    def _child(self, name: str, *argv: str, **extra: str) -> Child:
+        return Child(
+            name=name,
+            argv=argv,
+            env={**self._env, **extra},
+            home=self.home.root,
+            log=self.home.log(name),
+            cwd=CHECKOUT,
+        )
+
+    def _program(self, name: str, *argv: str) -> None:
+        self.programs[name] = self._child(name, *argv)
+        self.programs[name].start()
+
+    def _start_standin(self) -> None:
+        if importlib.util.find_spec("billing_ops.stripe_standin.__main__") is None:
+            return
+        port = self._env["STRIPE_API_BASE"].rpartition(":")[2]
+        hook = f"http://127.0.0.1:{self.configuration.port}/webhooks/stripe"
+        self._program(
+            "stripe-standin",
+            *(sys.executable, "-m", "billing_ops.stripe_standin", "--port", port),
+            *("--webhook-url", hook, "--webhook-secret", self._env["STRIPE_WEBHOOK_SECRETS"]),
+        )
+
+    def _start_programs(self) -> None:
+        choices = self.configuration
+        python = (sys.executable, "-m")
+        celery = (*python, "celery", "-A", "billing_ops.celery")
+        schedule = self.home.root / "beat" / "schedule"
+        self._program(
+            "web",
+            *(*python, "granian", "--interface", "wsgi", "--host", choices.host, "--port", str(choices.port)),
+            *("--blocking-threads", str(choices.web_threads), "--backpressure", str(choices.web_threads * 8)),
+            *("--no-ws", "--workers-kill-timeout", "8", "billing_ops.wsgi:application"),
+        )
+        self._program(
+            "worker",
+            *(*celery, "worker", "--concurrency", str(choices.worker_processes), "--loglevel", "INFO"),
+            *("--without-gossip", "--without-mingle", "--hostname", "worker@%h"),
+        )
+        self._program("beat", *celery, "beat", "--loglevel", "INFO", "--schedule", str(schedule), "--pidfile=")
+
+    def _wait_for_the_console(self) -> None:
+        deadline = time.monotonic() + _WEB_SECONDS
+        web = self.programs["web"]
+        while True:
+            self._check_stop()
+            status = _status_of(self.configuration)
+            if status and status < 500:
+                return
+            if status >= 500 or web.exit_code() is not None or time.monotonic() > deadline:
+                words = f"answered with status {status}" if status else "does not answer"
+                raise StartError(f"The console {words}. Last lines of its log:\n{self.home.last_lines('web')}")
+            time.sleep(0.03)
+
+
+def _status_of(configuration: Configuration) -> int:
+    host = "127.0.0.1" if configuration.host in ("0.0.0.0", "::") else configuration.host  # noqa: S104  # not listened on
+    connection = http.client.HTTPConnection(host, configuration.port, timeout=10)
+    try:
+        connection.request("GET", "/console/login/")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def reset(home: Home) -> Path:
+    """End what outlived its supervisor and delete everything that an installation keeps; returns what was emptied."""
+    with home.locked():
+        end(list(leftovers(home.root)), signal.SIGTERM, grace=10)
+        Postgres(home).clear_orphan()
+        home.empty()
+    return home.root
