@@ -34,7 +34,7 @@ os.environ.update(
 from tests.support.clock import VirtualClock  # noqa: E402  # the environment first: settings read it once
 from tests.support.database import Database, Databases, Server  # noqa: E402
 from tests.support.network import loopback_only  # noqa: E402
-from tests.support.services import answering_redis, answering_server  # noqa: E402
+from tests.support.services import find_services  # noqa: E402
 
 _SERVER = pytest.StashKey[Server]()
 _embedded = ExitStack()
@@ -45,13 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Find the services before Django loads; the first process tells the xdist workers through the environment."""
     known = os.environ.get("BO_TEST_SERVER")
     if known is None:
-        server, why = answering_server()
-        url, why_not = answering_redis()
-        if server is None or url is None:
-            raise pytest.UsageError(f"No services: PostgreSQL: {why or 'fine'}; Redis: {why_not or 'fine'}")
-        os.environ["BO_TEST_SERVER"] = "\n".join([server.admin_url, server.app_password, server.migrator_password])
-        os.environ["REDIS_URL"] = url
-        known = os.environ["BO_TEST_SERVER"]
+        known, os.environ["REDIS_URL"] = find_services(_embedded)
+        os.environ["BO_TEST_SERVER"] = known
     config.stash[_SERVER] = Server(*known.split("\n"))
     from django.conf import settings
 

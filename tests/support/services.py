@@ -1,11 +1,18 @@
 """PostgreSQL and Redis for the tests: the machine's own when they answer, embedded ones otherwise."""
 
 import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import redis
 
 from billing_ops.embedded import roles
+from billing_ops.embedded.broker import Broker
+from billing_ops.embedded.home import Home
+from billing_ops.embedded.postgres import Postgres
 from tests.support.database import Role, Server
 
 _LOCAL_SERVERS = ("postgres://postgres@127.0.0.1:5432/postgres", "postgres://postgres:postgres@127.0.0.1:5432/postgres")
@@ -52,3 +59,46 @@ def answering_redis() -> tuple[str | None, str]:
     except redis.RedisError as error:
         return None, str(error)
     return url, ""
+
+
+def find_services(stack: ExitStack) -> tuple[str, str]:
+    """Return the PostgreSQL server (the fields of a ``Server``, one a line) and the address of Redis.
+
+    What does not answer is started here, in a temporary directory, and stopped when ``stack`` closes. An address that
+    was given with ``TEST_DATABASE_URL`` or ``TEST_REDIS_URL`` must answer: falling back would hide the mistake.
+    """
+    embedded_only = os.environ.get("TEST_SERVICES") == "embedded"
+    server, why = (None, "TEST_SERVICES=embedded") if embedded_only else answering_server()
+    broker, why_not = (None, "TEST_SERVICES=embedded") if embedded_only else answering_redis()
+    for name, found, reason in (("TEST_DATABASE_URL", server, why), ("TEST_REDIS_URL", broker, why_not)):
+        if os.environ.get(name) and found is None and not embedded_only:
+            raise RuntimeError(f"{name} is set, and the server is of no use: {reason}")
+    if server and broker:
+        return _fields(server), broker
+    root = Path(
+        stack.enter_context(tempfile.TemporaryDirectory(prefix="billing-ops-test-", ignore_cleanup_errors=True))
+    )
+    root.chmod(0o711)  # as root, the database works as another user
+    home = Home(root)
+    home.prepare()
+    if server is None:
+        print(f"PostgreSQL of this machine is not used ({why}): an embedded one is.", file=sys.stderr)
+        postgres = Postgres(home, durable=False)
+        stack.callback(postgres.stop)
+        postgres.start()
+        server = Server(
+            postgres.url("postgres", "postgres"),
+            home.secret(f"postgres:{roles.APP}"),
+            home.secret(f"postgres:{roles.MIGRATOR}"),
+        )
+    if broker is None:
+        print(f"Redis of this machine is not used ({why_not}): an embedded one is.", file=sys.stderr)
+        valkey = Broker(home)
+        stack.callback(valkey.stop)
+        valkey.start()
+        broker = valkey.url()
+    return _fields(server), broker
+
+
+def _fields(server: Server) -> str:
+    return "\n".join([server.admin_url, server.app_password, server.migrator_password])
