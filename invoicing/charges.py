@@ -42,10 +42,10 @@ def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Ch
     charges: list[Charge] = []
     for item in items_of(subscription):
         if item.price.model == Price.Model.FLAT:
-            span = _overlap(item, after)
+            span = overlap(item, after)
             charges += [advance(item, span)] if span else []
         else:
-            span = _overlap(item, before)
+            span = overlap(item, before)
             charges += [usage_charge(item, span, at=at)] if span else []
     return charges
 
@@ -128,7 +128,8 @@ def subscriptions_of(customer: Customer) -> list[Subscription]:
     return list(Subscription.objects.filter(customer=customer).select_related("customer").order_by("pk"))
 
 
-def _overlap(item: SubscriptionItem, stored: BillingPeriod | None) -> Period | None:
+def overlap(item: SubscriptionItem, stored: BillingPeriod | None) -> Period | None:
+    """The part of a stored period in which the item is agreed; None when there is none."""
     if stored is None:
         return None
     start = max(item.starts_at, stored.starts_at)

@@ -30,6 +30,7 @@ class PaymentAttempt(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     failure_code = models.CharField(max_length=64, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
+    payment_method = models.CharField(max_length=64, blank=True)
     requested_by = models.CharField(max_length=150)
     created_at = models.DateTimeField()
     next_try_at = models.DateTimeField(null=True, blank=True)

@@ -173,6 +173,29 @@ def create_customer(*, reference: str, name: str, email: str, payment_method: st
     return StripeCustomer(made.id, _id(chosen))
 
 
+def fetch_customer(customer: str) -> StripeCustomer:
+    """The customer as Stripe has it now."""
+    with _errors():
+        found = _client().v1.customers.retrieve(customer)
+    chosen = found.invoice_settings.default_payment_method if found.invoice_settings else None
+    return StripeCustomer(found.id, _id(chosen))
+
+
+def use_payment_method(*, customer: str, payment_method: str, key: str) -> str:
+    """Attach a payment method to the customer, make it the default one, and return its id."""
+    client = _client()
+    with _errors():
+        attached = client.v1.payment_methods.attach(
+            payment_method, {"customer": customer}, {"idempotency_key": f"{key}:attach"}
+        )
+        client.v1.customers.update(
+            customer,
+            {"invoice_settings": {"default_payment_method": attached.id}},
+            {"idempotency_key": f"{key}:default"},
+        )
+    return attached.id
+
+
 def create_invoice(*, customer: str, currency: str, number: str, reference: str, key: str) -> Mirror:
     """Create an empty draft of the mirror under our number; Stripe never advances it by itself."""
     params: dict[str, Any] = {

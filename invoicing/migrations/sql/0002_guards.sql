@@ -24,25 +24,25 @@ DECLARE
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.status <> 'draft' THEN
-            RAISE EXCEPTION 'an invoice begins as a draft' USING ERRCODE = 'BO301';
+            RAISE EXCEPTION 'an invoice begins as a draft' USING ERRCODE = 'check_violation';
         END IF;
         RETURN NEW;
     ELSIF TG_OP = 'DELETE' THEN
-        RAISE EXCEPTION 'invoice % cannot be deleted', OLD.public_id USING ERRCODE = 'BO302';
+        RAISE EXCEPTION 'invoice % cannot be deleted', OLD.public_id USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.status <> OLD.status AND NOT invoice_status_may_change(OLD.status, NEW.status) THEN
         RAISE EXCEPTION 'invoice % is % and cannot become %', OLD.public_id, OLD.status, NEW.status
-            USING ERRCODE = 'BO303';
+            USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.status <> 'draft' AND to_jsonb(NEW) - living IS DISTINCT FROM to_jsonb(OLD) - living THEN
-        RAISE EXCEPTION 'invoice % is final: correct it by another document', OLD.public_id USING ERRCODE = 'BO304';
+        RAISE EXCEPTION 'invoice % is final: correct it by another document', OLD.public_id USING ERRCODE = 'check_violation';
     END IF;
     IF (NEW.public_id, NEW.customer_id, NEW.currency, NEW.trigger)
         IS DISTINCT FROM (OLD.public_id, OLD.customer_id, OLD.currency, OLD.trigger) THEN
-        RAISE EXCEPTION 'the key of invoice % cannot change', OLD.public_id USING ERRCODE = 'BO304';
+        RAISE EXCEPTION 'the key of invoice % cannot change', OLD.public_id USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.stripe_id IS NOT NULL AND NEW.stripe_id IS DISTINCT FROM OLD.stripe_id THEN
-        RAISE EXCEPTION 'invoice % has its mirror already', OLD.public_id USING ERRCODE = 'BO305';
+        RAISE EXCEPTION 'invoice % has its mirror already', OLD.public_id USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -59,19 +59,19 @@ DECLARE
     found_currency text;
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        RAISE EXCEPTION 'an invoice line cannot be deleted' USING ERRCODE = 'BO306';
+        RAISE EXCEPTION 'an invoice line cannot be deleted' USING ERRCODE = 'check_violation';
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.invoice_id <> OLD.invoice_id THEN
-        RAISE EXCEPTION 'a line cannot move to another invoice' USING ERRCODE = 'BO306';
+        RAISE EXCEPTION 'a line cannot move to another invoice' USING ERRCODE = 'check_violation';
     END IF;
     -- The lock waits for a finalisation in flight and then sees its result.
     SELECT status, currency INTO found_status, found_currency
         FROM invoicing_invoice WHERE id = NEW.invoice_id FOR SHARE;
     IF found_status IS DISTINCT FROM 'draft' THEN
-        RAISE EXCEPTION 'the invoice of this line is final' USING ERRCODE = 'BO306';
+        RAISE EXCEPTION 'the invoice of this line is final' USING ERRCODE = 'check_violation';
     END IF;
     IF found_currency <> NEW.currency THEN
-        RAISE EXCEPTION 'a line in % on an invoice in %', NEW.currency, found_currency USING ERRCODE = 'BO307';
+        RAISE EXCEPTION 'a line in % on an invoice in %', NEW.currency, found_currency USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -92,7 +92,7 @@ BEGIN
         INTO sums FROM invoicing_invoiceline WHERE invoice_id = NEW.id;
     IF (sums.subtotal, sums.credits, sums.tax) IS DISTINCT FROM (NEW.subtotal, NEW.credits_applied, NEW.tax_total) THEN
         RAISE EXCEPTION 'invoice % does not add up: its lines say %, % and %',
-            NEW.public_id, sums.subtotal, sums.credits, sums.tax USING ERRCODE = 'BO308';
+            NEW.public_id, sums.subtotal, sums.credits, sums.tax USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;
@@ -104,15 +104,15 @@ CREATE FUNCTION payment_attempt_guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        RAISE EXCEPTION 'a payment attempt cannot be deleted' USING ERRCODE = 'BO309';
+        RAISE EXCEPTION 'a payment attempt cannot be deleted' USING ERRCODE = 'check_violation';
     END IF;
     IF (NEW.invoice_id, NEW.number, NEW.idempotency_key, NEW.currency, NEW.amount)
         IS DISTINCT FROM (OLD.invoice_id, OLD.number, OLD.idempotency_key, OLD.currency, OLD.amount) THEN
-        RAISE EXCEPTION 'what payment attempt % asks for cannot change', OLD.idempotency_key USING ERRCODE = 'BO309';
+        RAISE EXCEPTION 'what payment attempt % asks for cannot change', OLD.idempotency_key USING ERRCODE = 'check_violation';
     END IF;
     IF NEW.status <> OLD.status AND NOT attempt_status_may_change(OLD.status, NEW.status) THEN
         RAISE EXCEPTION 'payment attempt % is % and cannot become %', OLD.idempotency_key, OLD.status, NEW.status
-            USING ERRCODE = 'BO309';
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
@@ -125,7 +125,7 @@ CREATE FUNCTION number_series_guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' OR NEW.prefix <> OLD.prefix OR NEW.next_number <> OLD.next_number + 1 THEN
-        RAISE EXCEPTION 'series % only goes to its next number', OLD.prefix USING ERRCODE = 'BO310';
+        RAISE EXCEPTION 'series % only goes to its next number', OLD.prefix USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;

@@ -1,0 +1,141 @@
+"""Revenue as it is earned: usage accrued before it is invoiced, prepaid fees recognised as their period passes.
+
+Both book the difference between what is earned by now and what was booked before, so running them twice, late or at any
+instant gives the same books. They lock the customer first; see ``billing`` for the lock order.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.periods import Period
+from invoicing import charges
+from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition
+from invoicing.rules import due, lines
+from ledger import posting
+from ledger.rules import movements
+from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
+
+_TICK = timedelta(microseconds=1)
+
+
+def accrue(*, customer_id: int, at: datetime, actor: Actor) -> int:
+    """Bring a customer's accrued usage and recognised fees up to ``at``; return how many entries that took."""
+    with transaction.atomic():
+        customer = lock_customer(customer_id)
+        posted = 0
+        for subscription in charges.subscriptions_of(customer):
+            for item, span in _open_usage(subscription, at=at):
+                charge = charges.usage_charge(item, span, at=at, until=min(at, span.end))
+                posted += accrue_usage(charge, customer=customer, at=at, actor=actor)
+        for line in _unearned_lines(customer, at=at):
+            posted += _recognize(line, customer=customer, at=at, actor=actor)
+        return posted
+
+
+def accrue_usage(charge: charges.Charge, *, customer: Customer, at: datetime, actor: Actor) -> int:
+    """Book what the charge's cumulative amount adds to what was accrued for its item and period (0 or 1 entries).
+
+    Call it with the customer locked. The entry is dated inside the service period, so revenue falls into the period in
+    which the usage happened.
+    """
+    last = (
+        Accrual.objects.filter(item=charge.item, service_start=charge.period.start, service_end=charge.period.end)
+        .order_by("-step")
+        .first()
+    )
+    step, before = (last.step + 1, last.cumulative_amount) if last else (1, Decimal(0))
+    amount = charge.amounts.cumulative - before
+    if not amount:
+        return 0
+    entry = posting.post(
+        movement=movements.USAGE_ACCRUED,
+        key=f"accrual:{charge.item.pk}:{charge.period.start:%Y%m%dT%H%M%S.%f}:{step}",
+        lines=movements.usage_accrued(
+            customer_key=customer.key, unit=charge.item.price.version.currency, amount=amount
+        ),
+        effective_at=min(at, charge.period.end - _TICK),
+        at=at,
+        actor=actor,
+        customer_key=customer.key,
+        reason_code="usage.accrued",
+    )
+    Accrual.objects.create(
+        item=charge.item,
+        service_start=charge.period.start,
+        service_end=charge.period.end,
+        step=step,
+        quantity=charge.amounts.quantity,
+        cumulative_amount=charge.amounts.cumulative,
+        amount=amount,
+        watermark=charge.watermark,
+        entry=entry,
+        accrued_at=at,
+    )
+    return 1
+
+
+def lock_customer(customer_id: int) -> Customer:
+    """Lock the customer's row against other billing work. New rows that refer to it are not held up."""
+    return Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
+
+
+def _open_usage(subscription: Subscription, *, at: datetime) -> Iterator[tuple[SubscriptionItem, Period]]:
+    """Usage items and the stored periods of theirs in which usage can still arrive."""
+    stored = BillingPeriod.objects.filter(
+        subscription=subscription, starts_at__lt=at, ends_at__gt=at - due.LATE_USAGE_WINDOW
+    )
+    for item in charges.items_of(subscription):
+        if item.price.model == Price.Model.FLAT:
+            continue
+        for period in stored:
+            span = charges.overlap(item, period)
+            if span is not None and span.start < at:
+                yield item, span
+
+
+def _unearned_lines(customer: Customer, *, at: datetime) -> list[InvoiceLine]:
+    """Finalised fees in advance of which some part is not recognised yet."""
+    latest = Recognition.objects.filter(line=OuterRef("pk")).order_by("-step").values("cumulative_amount")[:1]
+    return list(
+        InvoiceLine.objects.filter(invoice__customer=customer, kind=InvoiceLine.Kind.ADVANCE, service_start__lt=at)
+        .exclude(invoice__status__in=[Invoice.Status.DRAFT, Invoice.Status.VOID])
+        .annotate(earned_before=Coalesce(Subquery(latest), Decimal(0)))
+        .filter(amount__gt=F("earned_before"))
+        .select_related("invoice")
+        .order_by("pk")
+    )
+
+
+def _recognize(line: InvoiceLine, *, customer: Customer, at: datetime, actor: Actor) -> int:
+    period = Period(line.service_start, line.service_end)
+    earned = lines.earned(line.amount.amount, period, at)
+    last = line.recognitions.order_by("-step").first()
+    step, before = (last.step + 1, last.cumulative_amount) if last else (1, Decimal(0))
+    amount = earned - before
+    if amount <= 0:
+        return 0
+    entry = posting.post(
+        movement=movements.FEE_RECOGNISED,
+        key=f"recognition:{line.pk}:{step}",
+        lines=movements.fee_recognised(customer_key=customer.key, unit=line.currency, amount=amount),
+        effective_at=min(at, period.end - _TICK),
+        at=at,
+        actor=actor,
+        customer_key=customer.key,
+        refs={"invoice": line.invoice.public_id},
+    )
+    Recognition.objects.create(
+        line=line,
+        step=step,
+        cumulative_amount=earned,
+        amount=amount,
+        entry=entry,
+        recognized_until=min(at, period.end),
+    )
+    return 1

@@ -1,0 +1,187 @@
+"""Collecting an open invoice through Stripe: two transactions around the calls, with the attempt's row in between.
+
+1. One transaction: lock the invoice, refuse what cannot be collected, commit the attempt with its idempotency key. An
+   attempt that still waits for an answer is taken up again: its key makes the charge happen once.
+2. Outside: make sure that the mirror exists with exactly our lines, then ask Stripe to pay it.
+3. One transaction: write the answer. An unknown outcome leaves the attempt pending with a time to try again.
+
+Money is posted by ``settling`` alone, from what Stripe says when it is asked.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Max
+
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.audit import record
+from billing_ops.kit.errors import Conflict
+from billing_ops.kit.failing import wait_after
+from invoicing import mirroring, settling
+from invoicing.finalizing import InvoiceNotFound
+from invoicing.models import Invoice, PaymentAttempt
+from invoicing.rules.settlement import too_small_to_charge
+from invoicing.stripe import gateway
+from invoicing.transitions import move_attempt
+from plans.models import Customer
+
+
+class NotCollectable(Conflict):
+    """Only an open invoice with something left to pay can be collected."""
+
+    code = "invoice.not_collectable"
+
+
+class AlreadyPaid(NotCollectable):
+    """There is nothing left to pay."""
+
+    code = "invoice.already_paid"
+    remedy = "Nothing is left to do: open the invoice to see its payments."
+
+
+class TooSmallToCharge(NotCollectable):
+    """The processor does not take so little."""
+
+    code = "invoice.below_minimum_charge"
+    kept = "The receivable stays open."
+    remedy = "It is collected together with the customer's next invoice."
+
+
+class NoPaymentMethod(NotCollectable):
+    """There is nothing to charge."""
+
+    code = "customer.no_payment_method"
+    kept = "The receivable stays open."
+    remedy = "Set the customer's default payment method, then collect again."
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    invoice: Invoice
+    attempt: PaymentAttempt
+
+
+def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
+    """Collect an invoice now and return the attempt: succeeded, failed (declined) or pending (outcome unknown).
+
+    Raises :class:`InvoiceNotFound`, :class:`AlreadyPaid`, :class:`TooSmallToCharge`, :class:`NoPaymentMethod`,
+    :class:`NotCollectable`; ``gateway.Refused`` when Stripe refuses the request as such.
+    """
+    work = _begin(public_id, at, actor)
+    try:
+        customer = mirroring.ensure_customer(work.invoice.customer)
+        attempt = _fix_payment_method(work.attempt, customer)
+        mirror = mirroring.ensure(work.invoice, customer)
+        if mirror.status != "paid":
+            gateway.pay(mirror=mirror.id, payment_method=attempt.payment_method, key=attempt.idempotency_key)
+        settling.refresh(stripe_id=mirror.id, at=at)
+    except gateway.Declined as error:
+        return _declined(work.attempt, error, at)
+    except gateway.Unavailable as error:
+        return _unknown(work.attempt, str(error), at)
+    except gateway.Refused as error:
+        _unknown(work.attempt, str(error), at)
+        raise
+    work.attempt.refresh_from_db()
+    if work.attempt.status == PaymentAttempt.Status.PENDING:
+        # Stripe took the request and has not said yet that it was paid (a bank debit, say): the webhook will.
+        return _unknown(work.attempt, "Waiting for Stripe to say that it was paid.", at)
+    return work.attempt
+
+
+def due(*, at: datetime, limit: int = 200) -> list[str]:
+    """Invoices to collect now: open ones nobody tried yet, and attempts whose answer is to be asked for again."""
+    waiting = PaymentAttempt.objects.filter(status=PaymentAttempt.Status.PENDING, next_try_at__lte=at)
+    retried = list(waiting.order_by("next_try_at").values_list("invoice__public_id", flat=True)[:limit])
+    untried = Invoice.objects.filter(
+        status=Invoice.Status.OPEN, attempts__isnull=True, collected_with__isnull=True, finalized_at__lte=at
+    )
+    fresh = untried.order_by("finalized_at", "pk").values_list("public_id", flat=True)[:limit]
+    return retried + list(fresh)
+
+
+def _begin(public_id: str, at: datetime, actor: Actor) -> _Work:
+    with transaction.atomic():
+        invoice = (
+            Invoice.objects.select_for_update(of=("self",))
+            .select_related("customer")
+            .filter(public_id=public_id)
+            .first()
+        )
+        if invoice is None:
+            raise InvoiceNotFound(f"There is no invoice {public_id}.")
+        waiting = invoice.attempts.filter(status=PaymentAttempt.Status.PENDING).first()
+        if waiting is not None:
+            return _Work(invoice, waiting)
+        _refuse(invoice)
+        if invoice.stripe_id is None:
+            mirroring.carry_small_ones(invoice)
+        number = (invoice.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
+        attempt = PaymentAttempt.objects.create(
+            invoice=invoice,
+            number=number,
+            idempotency_key=f"pay:{invoice.public_id}:{number}",
+            currency=invoice.currency,
+            amount=mirroring.amount_to_collect(invoice),
+            requested_by=str(actor),
+            created_at=at,
+            next_try_at=at + wait_after(1),
+        )
+        record(
+            at=at,
+            actor=actor,
+            action="payment.attempted",
+            subject_type="invoice",
+            subject_key=invoice.public_id,
+            customer_key=invoice.customer.key,
+            summary=f"Attempt {number} to collect {attempt.amount.amount} {invoice.currency} for {invoice}",
+        )
+        return _Work(invoice, attempt)
+
+
+def _refuse(invoice: Invoice) -> None:
+    if invoice.status == Invoice.Status.PAID:
+        raise AlreadyPaid(f"Invoice {invoice} is paid.", invoice=invoice.public_id)
+    if invoice.status != Invoice.Status.OPEN:
+        raise NotCollectable(f"Invoice {invoice} is {invoice.status}.", invoice=invoice.public_id)
+    if invoice.collected_with is not None:
+        raise NotCollectable(
+            f"Invoice {invoice} is collected together with {invoice.collected_with}.",
+            kept="The receivable stays open.",
+            invoice=invoice.public_id,
+        )
+    left = invoice.amount_due.amount - invoice.amount_paid.amount
+    if too_small_to_charge(left, invoice.currency):
+        raise TooSmallToCharge(f"{left} {invoice.currency} is below the processor's minimum.", amount=str(left))
+    if not invoice.customer.default_payment_method:
+        raise NoPaymentMethod(f"{invoice.customer} has no payment method.", customer=invoice.customer.key)
+
+
+def _fix_payment_method(attempt: PaymentAttempt, customer: Customer) -> PaymentAttempt:
+    """Decide once what this attempt charges: repeated under its key, a request must ask for the same."""
+    PaymentAttempt.objects.filter(pk=attempt.pk, payment_method="").update(
+        payment_method=customer.default_payment_method
+    )
+    attempt.refresh_from_db()
+    return attempt
+
+
+def _declined(attempt: PaymentAttempt, error: gateway.Declined, at: datetime) -> PaymentAttempt:
+    return move_attempt(
+        attempt,
+        PaymentAttempt.Status.FAILED,
+        failure_code=str(error.details.get("decline_code", ""))[:64],
+        failure_message=error.message[:500],
+        resolved_at=at,
+        next_try_at=None,
+        tries=attempt.tries + 1,
+    )
+
+
+def _unknown(attempt: PaymentAttempt, message: str, at: datetime) -> PaymentAttempt:
+    PaymentAttempt.objects.filter(pk=attempt.pk, status=PaymentAttempt.Status.PENDING).update(
+        tries=attempt.tries + 1, failure_message=message[:500], next_try_at=at + wait_after(attempt.tries + 1)
+    )
+    attempt.refresh_from_db()
+    return attempt

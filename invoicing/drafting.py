@@ -1,0 +1,150 @@
+"""Making drafts: one invoice a customer, currency and trigger, one transaction each, resumable.
+
+1. Lock the customer, then the customer's subscriptions that are due at this edge.
+2. Take or make the draft under its key, so a run that died in the middle goes on where it stopped.
+3. Write a line for each charge: arrears of the period that ended, late usage of earlier ones, the advance of the next.
+4. Open the next period of each subscription, which moves ``due_at``; with the lines, or not at all.
+"""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from moneyed import Money
+
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.audit import record
+from billing_ops.kit.money import zero
+from invoicing import charges
+from invoicing.accruing import lock_customer
+from invoicing.models import Invoice, InvoiceLine
+from invoicing.rules.due import trigger_of_edge
+from plans import subscribing
+from plans.models import Customer, Subscription
+
+
+def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor) -> list[Invoice]:
+    """Draft what this edge makes due for a customer, an invoice for each currency.
+
+    Returns no invoice when another worker was faster, or when there is nothing to say. Usage is rated as known at
+    ``at``; it is rated again at finalisation, ``INVOICE_GRACE_SECONDS`` after the edge.
+    """
+    with transaction.atomic():
+        customer = lock_customer(customer_id)
+        due = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(customer=customer, due_at=edge)
+        by_currency: dict[str, list[Subscription]] = {}
+        for subscription in due.select_related("version", "customer").order_by("pk"):
+            by_currency.setdefault(subscription.version.currency, []).append(subscription)
+        made = []
+        for currency, subscriptions in sorted(by_currency.items()):
+            found = [charge for one in subscriptions for charge in _charges_of(one, edge, at)]
+            if found:
+                waits = any(charge.kind == InvoiceLine.Kind.USAGE for charge in found)
+                invoice = _take_or_make(customer, currency, edge, at, actor, waits=waits)
+                add_lines(invoice, found, at=at)
+                made.append(invoice)
+        return made
+
+
+def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime) -> None:
+    """Write charges as lines of a draft and bring its sums up to date (credits and tax come at finalisation)."""
+    last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
+    nothing = zero(invoice.currency)
+    for position, charge in enumerate(found, start=last + 1):
+        InvoiceLine.objects.create(
+            invoice=invoice,
+            position=position,
+            item=charge.item,
+            price=charge.item.price,
+            kind=charge.kind,
+            service_start=charge.period.start,
+            service_end=charge.period.end,
+            currency=invoice.currency,
+            credits_applied=nothing,
+            tax_base=nothing,
+            tax_amount=nothing,
+            **rated_fields(charge),
+        )
+    write_sums(invoice)
+
+
+def rated_fields(charge: charges.Charge) -> dict[str, object]:
+    """The columns of a line that rating decides."""
+    amounts = charge.amounts
+    return {
+        "description": charge.description,
+        "revision": amounts.revision,
+        "quantity": amounts.quantity,
+        "cumulative_amount": amounts.cumulative,
+        "unrounded_amount": amounts.unrounded,
+        "amount": Money(amounts.amount, charge.item.price.version.currency),
+        "rule": amounts.rule,
+        "working": list(amounts.working),
+        "watermark": charge.watermark,
+        "rated_at": charge.rated_at,
+    }
+
+
+def write_sums(invoice: Invoice) -> None:
+    """Sum a draft's lines, without credits and tax, which are decided at finalisation."""
+    amounts = invoice.lines.values_list("amount", flat=True)
+    subtotal = zero(invoice.currency) + Money(sum((Decimal(one) for one in amounts), Decimal(0)), invoice.currency)
+    invoice.subtotal = invoice.total = invoice.amount_due = subtotal
+    invoice.save(update_fields=["subtotal", "total", "amount_due"])
+
+
+def _charges_of(subscription: Subscription, edge: datetime, at: datetime) -> list[charges.Charge]:
+    number = subscribing.open_next_period(subscription=subscription, at=at)
+    return charges.at_edge(subscription, number, at=at) + charges.late(subscription, before=edge, at=at)
+
+
+def _take_or_make(
+    customer: Customer, currency: str, edge: datetime, at: datetime, actor: Actor, *, waits: bool
+) -> Invoice:
+    """The draft under this edge's key. A final invoice of the same edge stays as it is, and the key gets a suffix.
+
+    Only usage ``waits`` for late events; an invoice of fees alone may be finalised at once.
+    """
+    trigger = trigger_of_edge(edge)
+    taken = dict(
+        Invoice.objects.filter(customer=customer, currency=currency, trigger__startswith=trigger).values_list(
+            "trigger", "status"
+        )
+    )
+    key, copy = trigger, 1
+    while taken.get(key, Invoice.Status.DRAFT) != Invoice.Status.DRAFT:
+        copy += 1
+        key = f"{trigger}#{copy}"
+    if key in taken:
+        return Invoice.objects.select_for_update().get(customer=customer, currency=currency, trigger=key)
+    nothing = zero(currency)
+    grace = timedelta(seconds=settings.INVOICE_GRACE_SECONDS) if waits else timedelta(0)
+    invoice = Invoice.objects.create(
+        public_id=f"inv_{secrets.token_hex(10)}",
+        customer=customer,
+        currency=currency,
+        trigger=key,
+        subtotal=nothing,
+        credits_applied=nothing,
+        tax_total=nothing,
+        total=nothing,
+        balance_applied=nothing,
+        amount_due=nothing,
+        amount_paid=nothing,
+        drafted_at=at,
+        auto_finalize_at=edge + grace,
+    )
+    record(
+        at=at,
+        actor=actor,
+        action="invoice.drafted",
+        subject_type="invoice",
+        subject_key=invoice.public_id,
+        customer_key=customer.key,
+        summary=f"Draft for {edge:%Y-%m-%d}",
+    )
+    return invoice

@@ -1,0 +1,141 @@
+"""The mirror of an invoice in Stripe: our number, one item a line in minor units, exactly the amount due.
+
+Each step has its own idempotency key and can be repeated; a mirror that exists is read first, so that a step which was
+done before a crash is not done again, however long ago.
+"""
+
+from django.db import transaction
+from moneyed import Money
+
+from billing_ops.kit.money import to_minor, zero
+from invoicing.models import Invoice
+from invoicing.rules.settlement import too_small_to_charge
+from invoicing.settling import MirrorDiffers
+from invoicing.stripe import gateway
+from plans.models import Customer
+
+MOST_ITEMS = 200
+"""Stripe takes 250 items on an invoice; lines beyond this are summed into one item."""
+
+
+def ensure(invoice: Invoice, customer: Customer) -> gateway.Mirror:
+    """Return the finalised mirror of an open invoice, making what is missing of it.
+
+    Raises what the gateway raises, and ``MirrorDiffers`` when Stripe's total is not ours: then nothing is charged.
+    """
+    customer_id = str(customer.stripe_id)
+    if invoice.stripe_id is None:
+        made = gateway.create_invoice(
+            customer=customer_id,
+            currency=invoice.currency,
+            number=str(invoice.number),
+            reference=invoice.public_id,
+            key=f"mirror:{invoice.public_id}",
+        )
+        _remember(invoice, made.id)
+    mirror = gateway.fetch(str(invoice.stripe_id))
+    if mirror.status == "draft":
+        for item in items_of(invoice):
+            if item.key not in mirror.item_keys:
+                gateway.add_item(
+                    mirror=mirror.id,
+                    customer=customer_id,
+                    currency=invoice.currency,
+                    item=item,
+                    key=f"mirror:{invoice.public_id}:{item.key}",
+                )
+        mirror = gateway.finalize(mirror=mirror.id, key=f"mirror:{invoice.public_id}:finalize")
+    expected = to_minor(amount_to_collect(invoice, whole=True))
+    if (mirror.total_minor, mirror.currency) != (expected, invoice.currency):
+        raise MirrorDiffers(
+            f"The mirror of {invoice} says {mirror.total_minor} {mirror.currency} minor units, ours is {expected}.",
+            kept="Nothing was charged.",
+            invoice=invoice.public_id,
+            stripe=mirror.id,
+        )
+    return mirror
+
+
+def items_of(invoice: Invoice) -> list[gateway.MirrorItem]:
+    """The mirror's items: each line, then credits, tax, customer balance and carried invoices as items of their own."""
+    lines = list(invoice.lines.all())
+    items = [
+        gateway.MirrorItem(
+            f"line-{line.position}", line.description, to_minor(line.amount), (line.service_start, line.service_end)
+        )
+        for line in lines[:MOST_ITEMS]
+    ]
+    rest = sum((to_minor(line.amount) for line in lines[MOST_ITEMS:]), 0)
+    extras = [
+        ("more-lines", f"{len(lines) - MOST_ITEMS} more lines, see the invoice", rest),
+        ("credits", "Credits applied", -to_minor(invoice.credits_applied)),
+        ("tax", "Tax", to_minor(invoice.tax_total)),
+        ("balance", "Customer balance applied", -to_minor(invoice.balance_applied)),
+    ]
+    extras += [
+        (f"carried-{one.public_id}", f"Invoice {one.number}, not collected before", to_minor(one.amount_due))
+        for one in invoice.carried.order_by("pk")
+    ]
+    return items + [gateway.MirrorItem(key, text, amount) for key, text, amount in extras if amount]
+
+
+def carry_small_ones(invoice: Invoice) -> None:
+    """Collect the customer's open invoices that were too small to charge together with this one.
+
+    Call it with the invoice locked and before its mirror exists: the mirror is made of what is decided here.
+    """
+    small = Invoice.objects.select_for_update().filter(
+        customer=invoice.customer,
+        currency=invoice.currency,
+        status=Invoice.Status.OPEN,
+        stripe_id__isnull=True,
+        collected_with__isnull=True,
+        pk__lt=invoice.pk,
+    )
+    for one in small.order_by("pk"):
+        if too_small_to_charge(one.amount_due.amount, one.currency):
+            Invoice.objects.filter(pk=one.pk).update(collected_with=invoice)
+
+
+def amount_to_collect(invoice: Invoice, *, whole: bool = False) -> Money:
+    """What the mirror charges: this invoice and those carried with it; less what was paid, unless ``whole``."""
+    nothing = zero(invoice.currency)
+    amount = nothing + invoice.amount_due
+    if not whole:
+        amount -= invoice.amount_paid
+    for one in invoice.carried.all():
+        amount += one.amount_due
+    return amount
+
+
+def ensure_customer(customer: Customer) -> Customer:
+    """Make sure that Stripe knows the customer and charges the payment method that we have for it."""
+    if not customer.stripe_id:
+        made = gateway.create_customer(
+            reference=customer.key,
+            name=customer.name,
+            email=customer.email,
+            payment_method=customer.default_payment_method,
+            key=f"customer:{customer.key}",
+        )
+        Customer.objects.filter(pk=customer.pk, stripe_id__isnull=True).update(stripe_id=made.id)
+    else:
+        made = gateway.fetch_customer(customer.stripe_id)
+    chosen = made.default_payment_method
+    if customer.stripe_id and customer.default_payment_method != chosen:
+        chosen = gateway.use_payment_method(
+            customer=made.id,
+            payment_method=customer.default_payment_method,
+            key=f"method:{customer.key}:{customer.default_payment_method}",
+        )
+    Customer.objects.filter(pk=customer.pk, default_payment_method=customer.default_payment_method).update(
+        default_payment_method=chosen
+    )
+    customer.refresh_from_db()
+    return customer
+
+
+def _remember(invoice: Invoice, stripe_id: str) -> None:
+    with transaction.atomic():
+        Invoice.objects.filter(pk=invoice.pk, stripe_id__isnull=True).update(stripe_id=stripe_id)
+    invoice.refresh_from_db()
