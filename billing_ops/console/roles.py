@@ -1,0 +1,55 @@
+"""Who may do what: the roles as data. ``manage.py sync_roles`` makes the groups hold exactly this.
+
+Nobody works as a superuser. A permission that Django does not make by itself (``view_…`` of every model) is listed in
+:data:`OWN_PERMISSIONS` with the model it belongs to.
+"""
+
+OWN_PERMISSIONS: dict[str, tuple[str, str]] = {
+    "ledger.issue_credit": ("creditgrant", "Can issue goodwill and promotional credits"),
+    "ledger.view_journal": ("entry", "Can read the journal and the accounts"),
+    "invoicing.finalize_invoice": ("invoice", "Can finalize a draft invoice"),
+    "invoicing.collect_invoice": ("invoice", "Can collect an open invoice"),
+    "invoicing.replay_stripeevent": ("stripeevent", "Can replay a webhook event"),
+    "billing_ops.manage_apikey": ("apikey", "Can create and revoke API keys"),
+    "metering.investigate_usage": ("meter", "Can look at meters, batches and any customer's raw events"),
+}
+
+_CATALOGUE = {"plans.view_plan", "plans.view_planversion", "plans.view_price"}
+
+# Everything of a customer: the account, its bills and credits, and the events behind an amount.
+_CUSTOMERS = _CATALOGUE | {
+    "plans.view_customer",
+    "plans.view_subscription",
+    "invoicing.view_invoice",
+    "invoicing.view_paymentattempt",
+    "ledger.view_creditgrant",
+    "metering.view_meter",
+    "billing_ops.view_auditentry",
+}
+
+ROLES: dict[str, frozenset[str]] = {
+    "Support": frozenset(_CUSTOMERS | {"ledger.issue_credit"}),
+    "Finance": frozenset(
+        _CUSTOMERS
+        | {
+            "ledger.issue_credit",
+            "ledger.view_journal",
+            "ledger.view_entry",
+            "ledger.view_account",
+            "invoicing.finalize_invoice",
+            "invoicing.collect_invoice",
+            "invoicing.view_stripeevent",
+        }
+    ),
+    "Engineer": frozenset(
+        _CATALOGUE
+        | {
+            "metering.view_meter",
+            "metering.investigate_usage",
+            "invoicing.view_stripeevent",
+            "invoicing.replay_stripeevent",
+            "billing_ops.view_apikey",
+            "billing_ops.manage_apikey",
+        }
+    ),
+}
