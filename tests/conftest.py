@@ -36,6 +36,8 @@ from tests.support.database import Database, Databases, Server  # noqa: E402
 from tests.support.network import loopback_only  # noqa: E402
 from tests.support.services import find_services  # noqa: E402
 
+pytest_plugins = ["tests.stripe_standin.fixtures"]
+
 _SERVER = pytest.StashKey[Server]()
 _embedded = ExitStack()
 
