@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('normal_side', models.SmallIntegerField()),
                 ('materialised', models.BooleanField()),
                 ('memo', models.BooleanField()),
+                ('for_grant', models.BooleanField()),
                 ('decimals', models.PositiveSmallIntegerField()),
                 ('status', models.CharField(default='open', max_length=8)),
             ],

@@ -29,6 +29,7 @@ class Account(models.Model):
     normal_side = models.SmallIntegerField()
     materialised = models.BooleanField()
     memo = models.BooleanField()
+    for_grant = models.BooleanField()
     decimals = models.PositiveSmallIntegerField()
     status = models.CharField(max_length=8, default="open")
 

@@ -1,0 +1,445 @@
+-- what:       the guarantees of the ledger that constraints alone cannot give; they stand whoever writes
+-- called by:  migration 0002_guards
+-- parameters: none
+--
+-- Checks are set-based statement triggers: foreign keys and row triggers on the lines cost half of a posting. Each
+-- refusal is an integrity error that names its rule as the violated constraint. Functions that need more than the
+-- application's role has are SECURITY DEFINER; pg_temp stands last so that no temporary table can stand in for ours.
+-- Joins inside them are index look-ups by setting, not by estimate: a plan made for a batch of thousands is kept by the
+-- session and must not scan a whole table for a batch of two.
+
+CREATE FUNCTION ledger_refuse(rule text, reason text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', reason USING ERRCODE = 'check_violation', CONSTRAINT = rule;
+END $$;
+
+-- Facts ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% refused on %: it holds facts. Correct a fact with another fact.', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = TG_TABLE_NAME || '_append_only';
+END $$;
+
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entry
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_line
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_credit_grant
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_credit_draw
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_credit_draw_allocation
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_account
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_balance
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_period
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_credit_wallet
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- Accounts and balances -----------------------------------------------------------------------------------------------
+
+ALTER TABLE ledger_balance
+    ADD CONSTRAINT ledger_balance_no_overdraft
+        CHECK (min_available IS NULL OR normal_side * (debits - credits) - held >= min_available),
+    ADD CONSTRAINT ledger_balance_amounts CHECK (debits >= 0 AND credits >= 0 AND held >= 0 AND version >= 0);
+ALTER TABLE ledger_balance
+    SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- What an account is follows from its code and unit, whatever the writer says.
+CREATE FUNCTION ledger_account_derive() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    c ledger_account_code;
+    unit_scale smallint;
+BEGIN
+    SELECT * INTO c FROM ledger_account_code WHERE code = NEW.code;
+    IF NOT FOUND THEN
+        PERFORM ledger_refuse('ledger_account_code', format('The chart has no account %s.', NEW.code));
+    END IF;
+    SELECT posting_scale INTO unit_scale FROM ledger_unit WHERE code = NEW.unit;
+    IF NOT FOUND THEN
+        PERFORM ledger_refuse('ledger_account_unit', format('There is no unit %s.', NEW.unit));
+    END IF;
+    IF (NEW.customer_key <> '') <> c.takes_customer THEN
+        PERFORM ledger_refuse('ledger_account_customer', format('Account %s %s a customer.', NEW.code,
+            CASE WHEN c.takes_customer THEN 'needs' ELSE 'takes no' END));
+    END IF;
+    IF (NEW.dimension <> '' AND c.dimension = '') OR (NEW.dimension = '' AND c.dimension_required) THEN
+        PERFORM ledger_refuse('ledger_account_dimension', format('Account %s %s dimension.', NEW.code,
+            CASE WHEN c.dimension = '' THEN 'takes no' ELSE 'needs its ' || c.dimension || ' as' END));
+    END IF;
+    NEW.normal_side := c.normal_side;
+    NEW.materialised := c.materialised;
+    NEW.memo := c.memo;
+    NEW.for_grant := c.dimension = 'grant';
+    NEW.decimals := CASE WHEN c.exact THEN 12 ELSE unit_scale END;
+    NEW.status := 'open';
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_account_derive BEFORE INSERT ON ledger_account
+    FOR EACH ROW EXECUTE FUNCTION ledger_account_derive();
+
+CREATE FUNCTION ledger_account_open_balance() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO ledger_balance (account_id, normal_side, debits, credits, held, min_available, version)
+    SELECT NEW.id, NEW.normal_side, 0, 0, 0, floor, 0 FROM ledger_account_code WHERE code = NEW.code;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_account_open_balance AFTER INSERT ON ledger_account
+    FOR EACH ROW WHEN (NEW.materialised) EXECUTE FUNCTION ledger_account_open_balance();
+
+CREATE FUNCTION ledger_account_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (to_jsonb(NEW) - 'status') <> (to_jsonb(OLD) - 'status') THEN
+        RAISE EXCEPTION 'Only the status of account % may change.', OLD.id
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'ledger_account_append_only';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_account_keep BEFORE UPDATE ON ledger_account
+    FOR EACH ROW EXECUTE FUNCTION ledger_account_keep();
+
+CREATE FUNCTION ledger_balance_only_by_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'A stored balance moves only with the lines that are posted.'
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'ledger_balance_only_by_lines';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_balance_only_by_lines BEFORE INSERT OR UPDATE ON ledger_balance
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_balance_only_by_lines();
+
+-- The door's locks: the application's role may not update these rows, and a row lock needs that right.
+CREATE FUNCTION ledger_lock_balances(ids bigint[]) RETURNS SETOF ledger_balance LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM ledger_balance WHERE account_id = ANY (ids) ORDER BY account_id FOR NO KEY UPDATE;
+END $$;
+
+CREATE FUNCTION ledger_lock_wallet(customer text, in_unit text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    wallet bigint;
+BEGIN
+    SELECT id INTO wallet FROM ledger_credit_wallet WHERE customer_key = customer AND unit = in_unit FOR NO KEY UPDATE;
+    IF wallet IS NULL THEN
+        INSERT INTO ledger_credit_wallet (customer_key, unit) VALUES (customer, in_unit) ON CONFLICT DO NOTHING;
+        SELECT id INTO wallet FROM ledger_credit_wallet
+         WHERE customer_key = customer AND unit = in_unit FOR NO KEY UPDATE;
+    END IF;
+    RETURN wallet;
+END $$;
+
+-- Periods -------------------------------------------------------------------------------------------------------------
+
+ALTER TABLE ledger_period ADD CONSTRAINT ledger_period_apart
+    EXCLUDE USING gist (int8range(book_id, book_id, '[]') WITH &&, daterange(starts_on, ends_before) WITH &&);
+
+CREATE FUNCTION ledger_period_lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7262001';
+
+-- Find (or open, as its calendar month) the period of each day, and keep it from being closed until this transaction ends.
+CREATE FUNCTION ledger_enter_periods(in_book bigint, days date[])
+RETURNS TABLE (day date, period_id bigint, status text) LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO ledger_period (book_id, starts_on, ends_before, status, closed_by)
+    SELECT DISTINCT in_book, date_trunc('month', d)::date, (date_trunc('month', d) + interval '1 month')::date, 'open', ''
+      FROM unnest(days) d
+     WHERE NOT EXISTS (SELECT FROM ledger_period p WHERE p.book_id = in_book AND p.starts_on <= d AND d < p.ends_before)
+     ORDER BY 2
+    ON CONFLICT DO NOTHING;
+    PERFORM pg_advisory_xact_lock_shared(ledger_period_lock_class(), p.id::int)
+       FROM (SELECT DISTINCT p.id FROM unnest(days) d
+               JOIN ledger_period p ON p.book_id = in_book AND p.starts_on <= d AND d < p.ends_before
+              ORDER BY p.id) p;
+    RETURN QUERY
+    SELECT d, p.id, p.status::text FROM unnest(days) d
+      JOIN ledger_period p ON p.book_id = in_book AND p.starts_on <= d AND d < p.ends_before;
+END $$;
+
+-- Closing waits for the postings in flight; closed stays closed.
+CREATE FUNCTION ledger_period_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF (NEW.book_id, NEW.starts_on, NEW.ends_before) IS DISTINCT FROM (OLD.book_id, OLD.starts_on, OLD.ends_before) THEN
+        PERFORM ledger_refuse('ledger_period_fixed', 'A period keeps its days.');
+    END IF;
+    IF NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN
+        (('open', 'soft_closed'), ('open', 'closed'), ('soft_closed', 'closed'), ('soft_closed', 'open')) THEN
+        PERFORM ledger_refuse('ledger_period_stays_closed', 'A closed period stays closed.');
+    END IF;
+    PERFORM pg_advisory_xact_lock(ledger_period_lock_class(), OLD.id::int);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_period_guard BEFORE UPDATE ON ledger_period
+    FOR EACH ROW EXECUTE FUNCTION ledger_period_guard();
+
+-- Entries -------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION ledger_entry_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    bad record;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM ledger_refuse('ledger_entry_isolation', 'Posting needs READ COMMITTED: an older snapshot could miss a close.');
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(ledger_period_lock_class(), p.id::int)
+       FROM (SELECT DISTINCT period_id AS id FROM n ORDER BY 1) p;
+    SELECT n.id, CASE
+            WHEN t.code IS NULL THEN 'ledger_entry_event_type'
+            WHEN p.id IS NULL OR p.book_id <> n.book_id THEN 'ledger_entry_period'
+            WHEN p.status <> 'open' THEN 'ledger_entry_period_open'
+            WHEN n.reverses_id IS NOT NULL AND NOT (r.reverses_id IS NULL AND r.line_count = n.line_count
+                 AND r.book_id = n.book_id) IS TRUE THEN 'ledger_entry_reverses'
+            WHEN n.created_xid <> pg_current_xact_id() OR n.recorded_at < now() - interval '1 second'
+                 OR n.recorded_at > clock_timestamp() + interval '1 second' THEN 'ledger_entry_recorded_now'
+            ELSE 'ledger_entry_effective_day' END AS rule
+      INTO bad
+      FROM n
+      LEFT JOIN ledger_event_type t ON t.code = n.event_type
+      LEFT JOIN ledger_book b ON b.id = n.book_id
+      LEFT JOIN ledger_period p ON p.id = n.period_id
+      LEFT JOIN ledger_entry r ON r.id = n.reverses_id
+     WHERE (t.code IS NOT NULL AND p.book_id = n.book_id AND p.status = 'open'
+            AND n.effective_on = (n.effective_at AT TIME ZONE b.timezone)::date
+            AND n.effective_on >= p.starts_on AND n.effective_on < p.ends_before
+            AND n.created_xid = pg_current_xact_id()
+            AND n.recorded_at BETWEEN now() - interval '1 second' AND clock_timestamp() + interval '1 second'
+            AND (n.reverses_id IS NULL
+                 OR (r.reverses_id IS NULL AND r.line_count = n.line_count AND r.book_id = n.book_id))) IS NOT TRUE
+     LIMIT 1;
+    IF FOUND THEN
+        PERFORM ledger_refuse(bad.rule, format('Entry %s breaks the rule %s.', bad.id, bad.rule));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_entry_guard AFTER INSERT ON ledger_entry
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_entry_guard();
+
+CREATE FUNCTION ledger_entry_has_lines() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ledger_line WHERE entry_id = NEW.id AND line_no = 1) THEN
+        PERFORM ledger_refuse('ledger_entry_has_lines', format('Entry %s has no lines.', NEW.id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_entry_has_lines AFTER INSERT ON ledger_entry
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_entry_has_lines();
+
+-- Lines ---------------------------------------------------------------------------------------------------------------
+-- An entry's lines come in one statement, whole, and nobody can add to them: their numbers 1 to line_count are then taken.
+
+CREATE FUNCTION ledger_line_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    bad record;
+BEGIN
+    WITH j AS MATERIALIZED (
+        SELECT n.entry_id, n.line_no, n.unit, n.side * n.amount AS signed, a.memo, e.line_count, e.fx_rate,
+               e.id IS NOT NULL AS has_entry, a.id IS NOT NULL AND a.unit = n.unit AS unit_agrees,
+               a.code = ANY (CASE n.side WHEN 1 THEN t.allowed_debit ELSE t.allowed_credit END)
+                   OR e.reverses_id IS NOT NULL AS routed,
+               n.amount = round(n.amount, a.decimals) AS scaled,
+               a.materialised = (n.account_version IS NOT NULL) AND a.materialised = (n.balance_after IS NOT NULL)
+                   AS versioned,
+               n.effective_on = e.effective_on AND a.book_id = e.book_id AND a.status = 'open' AS placed,
+               e.reverses_id IS NULL OR (o.account_id = n.account_id AND o.unit = n.unit AND o.side = -n.side
+                   AND o.amount = n.amount) AS mirrors,
+               NOT a.for_grant OR n.side = 1 OR n.account_version = 1 OR e.reverses_id IS NOT NULL AS issued_once
+          FROM n
+          LEFT JOIN ledger_entry e ON e.id = n.entry_id
+          LEFT JOIN ledger_event_type t ON t.code = e.event_type
+          LEFT JOIN ledger_account a ON a.id = n.account_id
+          LEFT JOIN ledger_line o ON o.entry_id = e.reverses_id AND o.line_no = n.line_no)
+    SELECT * INTO bad FROM (
+        SELECT entry_id, line_no, CASE
+                WHEN NOT has_entry THEN 'ledger_line_entry'
+                WHEN NOT unit_agrees THEN 'ledger_line_account_unit'
+                WHEN routed IS NOT TRUE THEN 'ledger_line_routed'
+                WHEN scaled IS NOT TRUE THEN 'ledger_line_scale'
+                WHEN mirrors IS NOT TRUE THEN 'ledger_line_mirrors'
+                WHEN issued_once IS NOT TRUE THEN 'ledger_line_grant_issued_once'
+                WHEN versioned IS NOT TRUE THEN 'ledger_line_versioned'
+                ELSE 'ledger_line_placed' END AS rule
+          FROM j
+         WHERE (has_entry AND unit_agrees AND routed AND scaled AND versioned AND placed AND mirrors AND issued_once)
+               IS NOT TRUE
+        UNION ALL
+        SELECT entry_id, NULL, CASE WHEN min(unit) = max(unit) OR min(fx_rate) IS NOT NULL
+                                    THEN 'ledger_line_complete' ELSE 'ledger_line_one_unit_or_rate' END
+          FROM j GROUP BY entry_id
+        HAVING (count(*) = min(line_count) AND min(line_no) = 1 AND max(line_no) = count(*)
+                AND (min(unit) = max(unit) OR min(fx_rate) IS NOT NULL)) IS NOT TRUE
+        UNION ALL
+        SELECT entry_id, NULL, 'ledger_line_balanced'
+          FROM j GROUP BY entry_id, unit
+        HAVING sum(signed) <> 0 OR sum(signed) FILTER (WHERE memo) <> 0
+    ) violation LIMIT 1;
+    IF FOUND THEN
+        PERFORM ledger_refuse(bad.rule, format('Entry %s, line %s breaks the rule %s.',
+                                               bad.entry_id, coalesce(bad.line_no::text, 'any'), bad.rule));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- What credit pays for is drawn: per entry and grant, the debit equals the allocations, and no draw is half allocated.
+CREATE FUNCTION ledger_line_drawn() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    bad bigint;
+    drawing bigint[];
+BEGIN
+    SELECT array_agg(DISTINCT n.entry_id) INTO drawing
+      FROM n JOIN ledger_entry e ON e.id = n.entry_id JOIN ledger_event_type t ON t.code = e.event_type
+     WHERE t.draws_credit;
+    IF drawing IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT entry_id INTO bad FROM (
+        SELECT entry_id FROM (
+            SELECT n.entry_id, n.account_id, sum(n.amount) AS signed
+              FROM n JOIN ledger_account a ON a.id = n.account_id
+             WHERE a.for_grant AND n.entry_id = ANY (drawing) GROUP BY 1, 2
+            UNION ALL
+            SELECT d.entry_id, g.account_id, -sum(al.amount)
+              FROM ledger_credit_draw d
+              JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
+              JOIN ledger_credit_grant g ON g.id = al.grant_id
+             WHERE d.entry_id = ANY (drawing) GROUP BY 1, 2) both_sides
+         GROUP BY entry_id, account_id HAVING sum(signed) <> 0
+        UNION ALL
+        SELECT d.entry_id
+          FROM ledger_credit_draw d LEFT JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
+         WHERE d.entry_id = ANY (drawing)
+         GROUP BY d.id HAVING coalesce(sum(al.amount), 0) <> d.amount - d.shortfall
+    ) violation LIMIT 1;
+    IF FOUND THEN
+        PERFORM ledger_refuse('ledger_line_drawn',
+            format('Entry %s takes from credits what its draws do not say.', bad));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Move the stored balances: in id order, by lines whose versions continue the account's without a gap.
+CREATE FUNCTION ledger_line_move_balances() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    touched bigint;
+    moved bigint;
+BEGIN
+    PERFORM FROM ledger_balance
+      WHERE account_id IN (SELECT n.account_id FROM n WHERE n.account_version IS NOT NULL)
+      ORDER BY account_id FOR NO KEY UPDATE;
+    WITH m AS (
+        SELECT account_id, coalesce(sum(amount) FILTER (WHERE side = 1), 0) AS debits,
+               coalesce(sum(amount) FILTER (WHERE side = -1), 0) AS credits,
+               count(*) AS lines, min(account_version) AS low, max(account_version) AS high
+          FROM n WHERE account_version IS NOT NULL GROUP BY account_id),
+    done AS (
+        UPDATE ledger_balance b
+           SET debits = b.debits + m.debits, credits = b.credits + m.credits, version = m.high
+          FROM m
+         WHERE b.account_id = m.account_id AND m.low = b.version + 1 AND m.high = b.version + m.lines
+        RETURNING 1)
+    SELECT (SELECT count(*) FROM m), (SELECT count(*) FROM done) INTO touched, moved;
+    IF moved <> touched THEN
+        PERFORM ledger_refuse('ledger_line_versions', 'Lines do not continue their accounts'' versions.');
+    END IF;
+    PERFORM FROM (
+        SELECT n.balance_after,
+               b.normal_side * (b.debits - b.credits
+                   - coalesce(sum(n.side * n.amount) OVER (PARTITION BY n.account_id ORDER BY n.account_version
+                       ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)) AS really
+          FROM n JOIN ledger_balance b ON b.account_id = n.account_id
+         WHERE n.account_version IS NOT NULL) after
+      WHERE balance_after <> really;
+    IF FOUND THEN
+        PERFORM ledger_refuse('ledger_line_balance_after', 'A line states another balance than it leaves.');
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Triggers of one event fire in the order of their names.
+CREATE TRIGGER ledger_line_1_guard AFTER INSERT ON ledger_line
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_guard();
+CREATE TRIGGER ledger_line_2_drawn AFTER INSERT ON ledger_line
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_drawn();
+CREATE TRIGGER ledger_line_3_move_balances AFTER INSERT ON ledger_line
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_move_balances();
+
+-- Credits -------------------------------------------------------------------------------------------------------------
+
+-- At commit a grant has been issued by an entry, for exactly its amount, into an account of its own.
+CREATE FUNCTION ledger_grant_issued() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM ledger_account a
+          JOIN ledger_credit_wallet w ON w.id = NEW.wallet_id
+          JOIN ledger_line l ON l.account_id = a.id AND l.account_version = 1
+         WHERE a.id = NEW.account_id AND a.unit = NEW.unit AND a.customer_key = NEW.customer_key
+           AND a.dimension = NEW.public_id::text
+           AND a.code = CASE NEW.kind WHEN 'paid' THEN '2000' WHEN 'goodwill' THEN '2010' ELSE '9010' END
+           AND w.customer_key = NEW.customer_key AND w.unit = NEW.unit
+           AND l.side = -1 AND l.amount = NEW.amount) THEN
+        PERFORM ledger_refuse('ledger_grant_issued', format('Credit grant %s was not issued by an entry.', NEW.id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_grant_issued AFTER INSERT ON ledger_credit_grant
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_grant_issued();
+
+CREATE FUNCTION ledger_account_has_grant() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ledger_credit_grant WHERE account_id = NEW.id) THEN
+        PERFORM ledger_refuse('ledger_account_has_grant', format('Account %s has no credit grant.', NEW.id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_account_has_grant AFTER INSERT ON ledger_account
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.for_grant) EXECUTE FUNCTION ledger_account_has_grant();
+
+CREATE FUNCTION ledger_draw_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+BEGIN
+    IF EXISTS (SELECT FROM n JOIN ledger_entry e ON e.id = n.entry_id) THEN
+        PERFORM ledger_refuse('ledger_draw_before_entry', 'A draw is written before its entry; this entry is there.');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_draw_guard AFTER INSERT ON ledger_credit_draw
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_draw_guard();
+
+CREATE FUNCTION ledger_allocation_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM n
+          LEFT JOIN ledger_credit_draw d ON d.id = n.draw_id
+          LEFT JOIN ledger_credit_grant g ON g.id = n.grant_id
+          LEFT JOIN ledger_entry e ON e.id = d.entry_id
+         WHERE (d.entry_id IS NOT NULL AND e.id IS NULL AND g.wallet_id = d.wallet_id
+                AND g.effective_at <= d.used_at AND (g.expires_at IS NULL OR d.used_at < g.expires_at)
+                AND (g.scope = '{}' OR d.feature = ANY (g.scope))) IS NOT TRUE) THEN
+        PERFORM ledger_refuse('ledger_allocation_eligible',
+            'A draw takes only from grants of its wallet that are in force and in scope, and only before its entry.');
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ledger_allocation_guard AFTER INSERT ON ledger_credit_draw_allocation
+    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_allocation_guard();

@@ -1,0 +1,136 @@
+"""Open what a posting needs: accounts, units and the period of its day. Safe when many do it at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from django.db import connection
+
+from billing_ops.kit.errors import Conflict, InvalidInput
+from billing_ops.kit.money import BadCurrency, exponent
+from ledger.models import Book
+from ledger.rules.entries import LineSpec
+
+Key = tuple[str, str, str, str]
+"""code, customer_key, dimension, unit"""
+
+
+class UnknownUnit(InvalidInput):
+    """A unit that is neither registered nor a currency of ISO 4217."""
+
+    code = "ledger.unknown_unit"
+
+
+class PeriodClosed(Conflict):
+    """The books of that day are closed."""
+
+    code = "ledger.period_closed"
+    remedy = "Date it to an open day, or ask finance to open the period."
+
+
+@dataclass(slots=True)
+class Place:
+    """An account as the door needs it."""
+
+    id: int
+    normal_side: int
+    materialised: bool
+    net: Decimal = Decimal(0)
+    held: Decimal = Decimal(0)
+    floor: Decimal | None = None
+    version: int = 0
+
+
+def key_of(line: LineSpec) -> Key:
+    """What an account is found by, within its book."""
+    return (line.code, line.customer_key, line.dimension, line.unit)
+
+
+def default_book() -> Book:
+    """The one book that every posting goes to until there are more."""
+    return Book.objects.get(key="main")
+
+
+def enter_periods(book: Book, days: Iterable[date]) -> dict[date, tuple[int, str]]:
+    """Each day's period (id, status), opened as its calendar month if there is none; it cannot be closed meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT day, period_id, status FROM ledger_enter_periods(%s, %s::date[])", [book.pk, sorted(set(days))]
+        )
+        return {day: (period_id, status) for day, period_id, status in cursor.fetchall()}
+
+
+_FIND = """
+SELECT k.code, k.customer_key, k.dimension, k.unit, a.id, a.normal_side, a.materialised
+  FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS k (code, customer_key, dimension, unit)
+ CROSS JOIN LATERAL (
+    SELECT id, normal_side, materialised FROM ledger_account
+     WHERE customer_key = k.customer_key AND code = k.code AND dimension = k.dimension AND unit = k.unit
+       AND book_id = %s OFFSET 0) a
+"""
+
+_OPEN = """
+INSERT INTO ledger_account (public_id, book_id, code, customer_key, dimension, unit)
+SELECT gen_random_uuid(), %s, code, customer_key, dimension, unit
+  FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS k (code, customer_key, dimension, unit)
+ ORDER BY customer_key, code, dimension, unit
+ON CONFLICT DO NOTHING
+"""
+
+
+def find_or_open(book: Book, keys: Iterable[Key]) -> dict[Key, Place]:
+    """The account of each key, made now if it is new."""
+    wanted = list(dict.fromkeys(keys))
+    found = _find(book, wanted)
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        _register_units({key[3] for key in missing})
+        with connection.cursor() as cursor:
+            cursor.execute(_OPEN, [book.pk, *_columns(missing)])
+        found |= _find(book, missing)
+    return found
+
+
+def _find(book: Book, keys: list[Key]) -> dict[Key, Place]:
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [*_columns(keys), book.pk])
+        return {tuple(row[:4]): Place(row[4], row[5], row[6]) for row in cursor.fetchall()}
+
+
+def _columns(keys: list[Key]) -> list[list[str]]:
+    return [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], [], []]
+
+
+def _register_units(codes: set[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT code FROM ledger_unit WHERE code = ANY (%s)", [sorted(codes)])
+        for code in sorted(codes - {row[0] for row in cursor.fetchall()}):
+            try:
+                scale = exponent(code)
+            except BadCurrency:
+                raise UnknownUnit(
+                    f"“{code}” is neither a currency nor a registered credit unit.", field="unit", unit=code
+                ) from None
+            cursor.execute(
+                "INSERT INTO ledger_unit (code, kind, posting_scale) VALUES (%s, 'fiat', %s) ON CONFLICT DO NOTHING",
+                [code, scale],
+            )
+
+
+def lock_balances(places: Iterable[Place]) -> None:
+    """Lock the stored balances of those accounts in the order of their ids, and read them into the places."""
+    kept = {place.id: place for place in places if place.materialised}
+    if not kept:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT account_id, debits - credits, held, min_available, version FROM ledger_lock_balances(%s::bigint[])",
+            [sorted(kept)],
+        )
+        for account_id, raw, held, floor, version in cursor.fetchall():
+            place = kept[account_id]
+            place.net = place.normal_side * raw
+            place.held, place.floor, place.version = held, floor, version
+
+

@@ -1,0 +1,324 @@
+"""The one door through which money moves.
+
+Posting a batch (one transaction; all of it or nothing):
+
+1. keep the periods of its days from being closed, and refuse what belongs to a closed one;
+2. find or open the accounts;
+3. lock the stored balances it touches, in the order of their ids;
+4. recognise entries that are already there by their key: same content is answered, other content refused;
+5. decide in memory: versions, balances after each line, floors;
+6. copy entries and lines in. Triggers check every rule again and move the stored balances.
+
+Lock order across the product: Stripe object, subscription, invoice, period, wallet, balances by id, invoice series last.
+A caller that locks a wallet before it posts enters the period first (:func:`enter_period`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.db import DataError, IntegrityError, connection, transaction
+
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
+from billing_ops.kit.money import plain
+from ledger import copying, opening, replays
+from ledger.models import Book, Entry, Line, Period
+from ledger.opening import Key, PeriodClosed, Place
+from ledger.rules import routes
+from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, mirror
+
+__all__ = [
+    "AlreadyReversed",
+    "EntryDiffers",
+    "InvalidEntry",
+    "Overdraft",
+    "PeriodClosed",
+    "Posted",
+    "enter_period",
+    "post",
+    "post_many",
+    "reserve_entry_id",
+    "reverse",
+]
+
+_ATTEMPTS = 5
+
+
+class EntryDiffers(IdempotencyMismatch):
+    """An entry with this key is there and says something else."""
+
+    code = "ledger.entry_differs"
+
+
+class Overdraft(BillingError):
+    """An account would fall below its floor, holds counted."""
+
+    code = "ledger.overdraft"
+
+
+class AlreadyReversed(Conflict):
+    """An entry is reversed at most once, and a reversal not at all."""
+
+    code = "ledger.already_reversed"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of a draft: the entry's ids, and whether it had been there before."""
+
+    id: int
+    public_id: UUID
+    replayed: bool
+
+
+def post(
+    *,
+    movement: str,
+    key: str,
+    lines: Sequence[LineSpec],
+    at: datetime,
+    actor: Actor,
+    effective_at: datetime | None = None,
+    source: str = "billing",
+    customer_key: str = "",
+    refs: Mapping[str, str] | None = None,
+    reason_code: str = "",
+    reason_note: str = "",
+    ticket: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    reserved_id: int | None = None,
+) -> Entry:
+    """Post one entry, dated ``effective_at`` (default ``at``), and return it; the same key and content return the old one.
+
+    Raises :class:`InvalidEntry`, :class:`EntryDiffers`, :class:`Overdraft` or :class:`PeriodClosed`; nothing is changed then.
+    """
+    draft = EntryDraft(
+        movement=movement,
+        key=key,
+        lines=lines,
+        effective_at=effective_at or at,
+        actor=actor,
+        source=source,
+        customer_key=customer_key,
+        refs=refs or {},
+        reason_code=reason_code,
+        reason_note=reason_note,
+        ticket=ticket,
+        metadata=metadata or {},
+        reserved_id=reserved_id,
+    )
+    return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
+
+
+def post_many(drafts: Sequence[EntryDraft], *, at: datetime) -> list[Posted]:
+    """Post a batch through the same door, in one transaction: all of it or nothing. Raises as :func:`post`.
+
+    The answers are in the order of the drafts. A key that comes twice in one batch with the same content is one entry.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                return _post(drafts, at)
+        except IntegrityError as refused:
+            rule = violated_rule(refused)
+            if rule == "ledger_entry_one_per_key" and attempt < _ATTEMPTS:
+                continue  # someone else posted that key meanwhile: the next look finds it
+            raise _explained(rule, drafts) from refused
+        except DataError as refused:
+            raise InvalidEntry(f"The entry cannot be written: {refused}", rule="data") from refused
+    raise AssertionError("unreachable")
+
+
+def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: str, reason_note: str = "") -> Entry:
+    """Undo an entry by its mirror image, once. Raises :class:`AlreadyReversed`, and as :func:`post`."""
+    if entry.reverses_id is not None:
+        raise AlreadyReversed("A reversal cannot be reversed.", remedy="Post the right entry instead.")
+    lines = Line.objects.filter(entry=entry).select_related("account").order_by("line_no")
+    draft = EntryDraft(
+        movement=routes.ENTRY_REVERSED,
+        key=key,
+        lines=mirror(replays.spec_of(line) for line in lines),
+        effective_at=at,
+        actor=actor,
+        customer_key=entry.customer_key,
+        refs={
+            name: value
+            for name, value in (
+                ("invoice", entry.invoice_ref),
+                ("grant", entry.grant_ref),
+                ("stripe", entry.stripe_ref),
+                ("batch", entry.batch_ref),
+            )
+            if value
+        },
+        reason_code=reason_code,
+        reason_note=reason_note,
+        fx_rate=entry.fx_rate,
+        reverses_id=entry.pk,
+    )
+    return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
+
+
+def enter_period(*, effective_at: datetime) -> None:
+    """Keep the period of that instant from being closed until the transaction ends, or raise :class:`PeriodClosed`."""
+    book = opening.default_book()
+    day = effective_at.astimezone(ZoneInfo(book.timezone)).date()
+    _, status = opening.enter_periods(book, [day])[day]
+    if status != "open":
+        raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.")
+
+
+def reserve_entry_id() -> int:
+    """An id for an entry to come, so that draws can name it before it is posted."""
+    return _next_ids(1)[0]
+
+
+def violated_rule(error: BaseException) -> str:
+    """The name of the constraint or rule that the database says was violated; empty if it says none."""
+    cause = error.__cause__
+    return str(getattr(getattr(cause, "diag", None), "constraint_name", None) or "")
+
+
+def _post(drafts: Sequence[EntryDraft], at: datetime) -> list[Posted]:
+    book = opening.default_book()
+    dated = _dated(book, drafts)
+    places = opening.find_or_open(book, (opening.key_of(line) for draft in drafts for line in draft.lines))
+    if any(opening.key_of(line) not in places for draft in drafts for line in draft.lines):
+        raise InvalidEntry("An account is missing.", rule="account")
+    opening.lock_balances(places.values())
+    known = replays.find(drafts)
+    fresh: list[copying.Row] = []
+    answers: list[Posted | tuple[str, str]] = []
+    seen: dict[tuple[str, str], EntryDraft] = {}
+    for draft, day in zip(drafts, dated, strict=True):
+        identity = (draft.source, draft.key)
+        earlier = known.get(identity)
+        if earlier is not None:
+            _same(draft, replays.differences(draft, earlier))
+            answers.append(Posted(earlier.entry.pk, earlier.entry.public_id, replayed=True))
+        else:
+            if identity in seen:
+                _same(draft, replays.differing_fields(draft, seen[identity]))
+            else:
+                seen[identity] = draft
+                fresh.append(copying.Row(draft, day, _lines(draft, places)))
+            answers.append(identity)
+    made = _write(book, fresh, at)
+    return [answer if isinstance(answer, Posted) else made[answer] for answer in answers]
+
+
+def _same(draft: EntryDraft, differs: list[str]) -> None:
+    if differs:
+        raise EntryDiffers(
+            f"The key “{draft.key}” was used for another entry: {', '.join(differs)} differ.",
+            differs=differs,
+            key=draft.key,
+        )
+
+
+def _dated(book: Book, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
+    """The accounting day and period of each draft."""
+    zone = ZoneInfo(book.timezone)
+    days = [draft.effective_at.astimezone(zone).date() for draft in drafts]
+    periods = opening.enter_periods(book, days)
+    dated = []
+    for draft, day in zip(drafts, days, strict=True):
+        if day not in periods:
+            raise InvalidEntry(f"No period of the books has room for {day:%Y-%m-%d}.", rule="period")
+        period_id, status = periods[day]
+        if status == "open":
+            dated.append(copying.Day(draft.effective_at, day, period_id, None))
+        elif draft.late == "move":
+            dated.append(_first_open(book, zone, draft, period_id))
+        else:
+            raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.", day=day.isoformat())
+    return dated
+
+
+def _first_open(book: Book, zone: ZoneInfo, draft: EntryDraft, period_id: int) -> copying.Day:
+    """The first open day after a closed period; the draft's own date is kept beside it."""
+    status = "closed"
+    while status != "open":
+        day = Period.objects.values_list("ends_before", flat=True).get(pk=period_id)
+        period_id, status = opening.enter_periods(book, [day])[day]
+    midnight = datetime.combine(day, time(), zone)
+    return copying.Day(midnight.astimezone(UTC), day, period_id, draft.effective_at)
+
+
+def _lines(draft: EntryDraft, places: Mapping[Key, Place]) -> list[copying.LineRow]:
+    """Decide the draft's lines against the locked balances, moving them in memory."""
+    rows = []
+    for line in draft.lines:
+        place = places[opening.key_of(line)]
+        if not place.materialised:
+            rows.append(copying.LineRow(place.id, line, None, None))
+            continue
+        place.version += 1
+        place.net += place.normal_side * line.sign * line.amount
+        rows.append(copying.LineRow(place.id, line, place.version, place.net))
+    for line in draft.lines:
+        place = places[opening.key_of(line)]
+        if place.floor is not None and place.net - place.held < place.floor:
+            raise _overdraft(line, place)
+    return rows
+
+
+def _overdraft(line: LineSpec, place: Place) -> Overdraft:
+    short = (place.floor or Decimal(0)) - (place.net - place.held)
+    return Overdraft(
+        f"Account {line.code} of {line.customer_key} is {plain(short)} {line.unit} short.",
+        remedy="Take less, or raise the balance first.",
+        account=line.code,
+        customer_key=line.customer_key,
+        short=plain(short),
+        unit=line.unit,
+    )
+
+
+def _next_ids(count: int) -> list[int]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('ledger_entry_id_seq') FROM generate_series(1, %s)", [count])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _write(book: Book, rows: list[copying.Row], at: datetime) -> dict[tuple[str, str], Posted]:
+    if not rows:
+        return {}
+    drawn = iter(_next_ids(sum(row.draft.reserved_id is None for row in rows)))
+    made = {}
+    numbered = []
+    for row in rows:
+        entry_id = row.draft.reserved_id if row.draft.reserved_id is not None else next(drawn)
+        public_id = copying.ordered_uuid(at)
+        numbered.append((entry_id, public_id, row))
+        made[row.draft.source, row.draft.key] = Posted(entry_id, public_id, replayed=False)
+    copying.copy_in(book, numbered)
+    return made
+
+
+_RULES = {
+    "ledger_entry_reversed_once": "The entry has been reversed already.",
+    "ledger_entry_reverses": "A reversal cannot be reversed.",
+    "ledger_line_drawn": "What an entry takes from credits must be drawn first, under the entry's reserved id.",
+    "ledger_line_grant_issued_once": "A credit grant is issued once.",
+    "ledger_line_scale": "An account that meets the outside holds whole minor units.",
+}
+
+
+def _explained(rule: str, drafts: Sequence[EntryDraft]) -> BillingError:
+    """A database refusal in words: first by the drafts' own mistakes, else by the rule that the database names."""
+    for draft in drafts:
+        try:
+            check(draft)
+        except InvalidEntry as found:
+            return found
+    if rule in ("ledger_entry_reversed_once", "ledger_entry_reverses"):
+        return AlreadyReversed(_RULES[rule])
+    if rule == "ledger_entry_period_open":
+        return PeriodClosed("The books of that day are closed.")
+    return InvalidEntry(_RULES.get(rule, f"The database refused the entry: {rule or 'no rule named'}."), rule=rule)
