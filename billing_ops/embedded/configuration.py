@@ -27,9 +27,9 @@ class Configuration:
 
     @property
     def address(self) -> str:
-        """Where a browser finds the console."""
-        shown = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared, not listened on
-        return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}"
+        """Where this machine finds the console and its API."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared, not listened on
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Configuration:

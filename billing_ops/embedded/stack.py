@@ -1,7 +1,6 @@
 """The parts of one installation, in the order in which they start: database, broker, stand-in, web, worker, beat."""
 
 import http.client
-import importlib.util
 import signal
 import sys
 import time
@@ -20,7 +19,7 @@ from billing_ops.embedded.home import CHECKOUT, Home, port_is_free
 from billing_ops.embedded.postgres import Postgres
 from billing_ops.embedded.processes import Child, end, leftovers
 
-_WEB_SECONDS = 60.0
+_PROGRAM_SECONDS = 60.0
 _COMMAND_SECONDS = 1800.0
 _DEMO_MARK = "demo data loaded"
 
@@ -189,15 +188,27 @@ class Stack:
         self.programs[name].start()
 
     def _start_standin(self) -> None:
-        if importlib.util.find_spec("billing_ops.stripe_standin.__main__") is None:
-            return
         port = self._env["STRIPE_API_BASE"].rpartition(":")[2]
-        hook = f"http://127.0.0.1:{self.configuration.port}/webhooks/stripe"
+        state = self.home.root / "stripe-standin"
+        state.mkdir(mode=0o700, exist_ok=True)
         self._program(
             "stripe-standin",
             *(sys.executable, "-m", "billing_ops.stripe_standin", "--port", port),
-            *("--webhook-url", hook, "--webhook-secret", self._env["STRIPE_WEBHOOK_SECRETS"]),
+            *("--state", str(state / "state.sqlite3"), "--api-key", self._env["STRIPE_SECRET_KEY"]),
+            *("--webhook-url", f"{self.configuration.address}/webhooks/stripe"),
+            *("--webhook-secret", self._env["STRIPE_WEBHOOK_SECRETS"]),
+            *(("--clock-file", clock) if (clock := self._env.get("BILLING_CLOCK_FILE")) else ()),
         )
+        self._wait_for("stripe-standin", int(port))
+
+    def _wait_for(self, name: str, port: int) -> None:
+        """Wait until a program of ours listens on its port."""
+        deadline = time.monotonic() + _PROGRAM_SECONDS
+        while port_is_free("127.0.0.1", port):
+            self._check_stop()
+            if self.programs[name].exit_code() is not None or time.monotonic() > deadline:
+                raise StartError(f"{name} does not start. Its last words:\n{self.home.last_lines(name)}")
+            time.sleep(0.02)
 
     def _start_programs(self) -> None:
         choices = self.configuration
@@ -218,7 +229,7 @@ class Stack:
         self._program("beat", *celery, "beat", "--loglevel", "INFO", "--schedule", str(schedule), "--pidfile=")
 
     def _wait_for_the_console(self) -> None:
-        deadline = time.monotonic() + _WEB_SECONDS
+        deadline = time.monotonic() + _PROGRAM_SECONDS
         web = self.programs["web"]
         while True:
             self._check_stop()
@@ -232,8 +243,8 @@ class Stack:
 
 
 def _status_of(configuration: Configuration) -> int:
-    host = "127.0.0.1" if configuration.host in ("0.0.0.0", "::") else configuration.host  # noqa: S104  # not listened on
-    connection = http.client.HTTPConnection(host, configuration.port, timeout=10)
+    """The status that the console's login page answers with; 0 while nothing answers."""
+    connection = http.client.HTTPConnection(configuration.address.removeprefix("http://"), timeout=10)
     try:
         connection.request("GET", "/console/login/")
         return connection.getresponse().status

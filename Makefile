@@ -1,0 +1,59 @@
+# Two commands matter: `make run` and `make test`. Both set up what they need by themselves.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The interpreter that makes the virtual environment: Python 3.11. Another one: make run PYTHON=/path/to/python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+PY := .venv/bin/python
+WORKERS ?= 2
+
+export DJANGO_SETTINGS_MODULE := billing_ops.settings
+
+.PHONY: help run reset test e2e lint static format bench migrate lock install install-dev browser
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+
+run: install ## Start everything on this machine and print the console's address and logins; Ctrl-C stops it
+	@$(PY) -m billing_ops.embedded up
+
+reset: install ## Delete the data, logs and secrets of `make run`
+	@$(PY) -m billing_ops.embedded reset
+
+test: install-dev browser static ## All checks and all tests
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+e2e: install-dev browser ## The browser tests alone
+	@$(PY) -m pytest tests/e2e
+
+lint: static ## All checks: style, types, import directions, migrations
+	@$(PY) -m pytest -q tests/test_runtime_migrations.py
+
+static: install-dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+format: install-dev ## Put the source into its one form
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: install-dev ## The benchmarks, beside their baselines
+	@$(PY) bench/run.py
+
+migrate: install ## Migrate the database of OWNER_DATABASE_URL and give everybody their rights
+	@BILLING_DB_ROLE=owner $(PY) manage.py prepare_database
+
+lock: ## Pin every dependency again, with hashes and without hosts (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+	uv pip compile pyproject.toml --group dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.lock
+
+install:
+	@$(PYTHON) .ci/install.py requirements.lock
+
+install-dev:
+	@$(PYTHON) .ci/install.py requirements-dev.lock
+
+browser: install-dev
+	@$(PY) .ci/browser.py
