@@ -5,6 +5,9 @@ from typing import Any
 
 import environ
 
+from billing_ops.settings.console import *  # noqa: F403  # the theme, the policy and the headers of the console
+from billing_ops.settings.logs import logging_config
+
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -15,7 +18,7 @@ DEBUG: bool = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", "testserver"])
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the theme without its site: ours is billing_ops.console.site
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "billing_ops.console.apps.ConsoleAdminConfig",
@@ -26,6 +29,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "djmoney",
     "csp",
+    "ninja",  # for the static files of the API's page
     "billing_ops",
     "metering",
     "ledger",
@@ -34,6 +38,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "billing_ops.kit.http.middleware.RequestIdMiddleware",  # first: every answer and log line has the id
+    "csp.middleware.CSPMiddleware",  # outermost: static files and errors carry the policy too
+    "billing_ops.console.headers.ResponseHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
@@ -43,7 +50,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
 ]
 
 ROOT_URLCONF = "billing_ops.urls"
@@ -72,6 +78,7 @@ if BILLING_DB_ROLE == "owner":
     _database_url = env.str("OWNER_DATABASE_URL", default=_database_url)
 DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.db_url_config(_database_url))}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after the database was restarted, the next request reconnects
 if BILLING_DB_ROLE == "owner":
     DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c role=billing_owner"
 
@@ -88,16 +95,30 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 
+LOGGING = logging_config(env.str("LOG_LEVEL", default="WARNING" if BILLING_ENV == "test" else "INFO"))
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+BILLING_HOME = Path(env.str("BILLING_HOME", default="") or BASE_DIR / "var")
+STATIC_ROOT = BILLING_HOME / "static"
+_static_files = "django.contrib.staticfiles.storage.StaticFilesStorage"
+if BILLING_ENV != "test":
+    _static_files = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _static_files},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = (
     11 * 1024 * 1024
 )  # above the 10 MB a batch of events may have, so that our own 413 answers
+
+# The API's page and OpenAPI document: for anybody, or for signed-in staff alone.
+API_DOCS_PUBLIC: bool = env.bool("API_DOCS_PUBLIC", default=BILLING_ENV != "production")
 
 # A virtual clock for tests and demonstrations: a file that holds an ISO 8601 instant. Empty: the real time.
 BILLING_CLOCK_FILE: str = env.str("BILLING_CLOCK_FILE", default="")
@@ -105,3 +126,5 @@ BILLING_CLOCK_FILE: str = env.str("BILLING_CLOCK_FILE", default="")
 STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="sk_test_standin")
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's own hosts
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
+
+from billing_ops.settings.invoices import *  # noqa: E402, F403

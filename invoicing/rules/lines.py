@@ -11,11 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from plans.rules.rating import Rated, rate
-
 from billing_ops.kit.money import plain, round_amount, round_scale
 from billing_ops.kit.periods import Period
 from plans.rules.prices import PriceTerms
+from plans.rules.rating import Rated, rate
 
 RULE_ADVANCE = "flat_in_advance"
 RULE_USAGE = "cumulative_usage"

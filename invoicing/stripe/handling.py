@@ -7,6 +7,7 @@
    where a person sees it and can replay it.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from billing_ops.kit.failing import wait_after
 from invoicing import settling
 from invoicing.models import StripeEvent
 from invoicing.stripe.receiving import HANDLING_LEASE
+
+log = logging.getLogger(__name__)
 
 PARK_AFTER = 12
 APPLIED, IGNORED = "applied", "ignored"
@@ -64,6 +67,17 @@ def due(*, at: datetime, limit: int = 200) -> list[int]:
     """Events that nobody handled yet and whose time has come, oldest first."""
     rows = StripeEvent.objects.filter(handled_at__isnull=True, parked_at__isnull=True, next_try_at__lte=at)
     return list(rows.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
+
+
+def handle_due(*, at: datetime) -> int:
+    """Handle every event that is due; one that fails keeps its error and stops no other. Returns how many there were."""
+    found = due(at=at)
+    for event_pk in found:
+        try:
+            handle(event_pk=event_pk, at=at)
+        except Exception:  # kept on the row by ``handle``; the others must not wait for it
+            log.exception("Stripe event %s failed", event_pk)
+    return len(found)
 
 
 def replay(*, event_pk: int, at: datetime, actor: Actor) -> StripeEvent:

@@ -1,0 +1,130 @@
+"""The billing run: what is due becomes drafts, drafts become invoices, invoices are collected.
+
+Rows say what is due (``Subscription.due_at``, ``Invoice.auto_finalize_at``, attempts), so a run may stop anywhere and the
+next one goes on. Each unit is one transaction; a unit that fails is noted as failed work, is left alone until its time
+has come, and stops no other.
+
+Lock order across the product: Stripe object, customer, subscription, invoice, then the ledger's (period, wallet,
+balances by id), and the invoice series last.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef
+
+from billing_ops.kit import failing
+from billing_ops.kit.actor import Actor
+from invoicing import accruing, collecting, drafting, finalizing
+from invoicing.models import Invoice
+from plans.models import Customer, Subscription
+
+log = logging.getLogger(__name__)
+
+DRAFT, FINALIZE, COLLECT, ACCRUE = "invoicing.draft", "invoicing.finalize", "invoicing.collect", "invoicing.accrue"
+_BATCH = 200
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many units a step did and how many failed."""
+
+    done: int = 0
+    failed: int = 0
+
+
+def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:
+    """Draft every edge that is due by ``until``, the oldest first, until none is left."""
+    tally = Tally()
+    while True:
+        resting = failing.resting(task=DRAFT, at=at)
+        found = [(pk, edge) for pk, edge in _due_edges(until) if _edge_key(pk, edge) not in resting]
+        if not found:
+            return tally
+        before = tally.done
+        for customer_id, edge in found:
+            _try(
+                tally,
+                task=DRAFT,
+                subject=_edge_key(customer_id, edge),
+                at=at,
+                work=lambda pk=customer_id, edge=edge: drafting.draft(customer_id=pk, edge=edge, at=at, actor=actor),  # type: ignore[misc]  # mypy cannot type default arguments of a lambda
+            )
+        if tally.done == before:
+            return tally
+
+
+def finalize_due(*, at: datetime, actor: Actor) -> Tally:
+    """Finalise the drafts whose grace has passed."""
+    due = Invoice.objects.filter(status=Invoice.Status.DRAFT, auto_finalize_at__lte=at)
+    ids = due.order_by("auto_finalize_at", "pk").values_list("public_id", flat=True)
+    return _each(FINALIZE, ids.iterator(), lambda one: finalizing.finalize(public_id=one, at=at, actor=actor), at=at)
+
+
+def collect_due(*, at: datetime, actor: Actor) -> Tally:
+    """Collect open invoices that nobody tried yet, and ask again where the answer is unknown."""
+    return _each(COLLECT, collecting.due(at=at), lambda one: _collect(one, at, actor), at=at)
+
+
+def collect_one(public_id: str, *, at: datetime, actor: Actor) -> Tally:
+    """Collect one invoice as the run does: a failure is noted and tried again."""
+    return _each(COLLECT, [public_id], lambda one: _collect(one, at, actor), at=at)
+
+
+def accrue_all(*, at: datetime, actor: Actor) -> Tally:
+    """Bring accrued usage and recognised fees of every customer up to ``at``."""
+    subscribed = Customer.objects.filter(Exists(Subscription.objects.filter(customer=OuterRef("pk"))))
+    keys = subscribed.order_by("pk").values_list("pk", flat=True).iterator()
+    return _each(ACCRUE, map(str, keys), lambda one: accruing.accrue(customer_id=int(one), at=at, actor=actor), at=at)
+
+
+def run(*, until: datetime, at: datetime, actor: Actor) -> dict[str, Tally]:
+    """One whole run: draft, finalise, collect. Running it twice does nothing twice."""
+    return {
+        "drafted": draft_due(until=until, at=at, actor=actor),
+        "finalized": finalize_due(at=at, actor=actor),
+        "collected": collect_due(at=at, actor=actor),
+    }
+
+
+def _due_edges(until: datetime) -> list[tuple[int, datetime]]:
+    due = Subscription.objects.filter(due_at__lte=until).order_by("due_at", "customer_id")
+    return [
+        (customer_id, edge)
+        for customer_id, edge in due.values_list("customer_id", "due_at").distinct()[:_BATCH]
+        if edge is not None
+    ]
+
+
+def _edge_key(customer_id: int, edge: datetime) -> str:
+    return f"customer {customer_id} at {edge:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _collect(public_id: str, at: datetime, actor: Actor) -> None:
+    try:
+        collecting.collect(public_id=public_id, at=at, actor=actor)
+    except (collecting.TooSmallToCharge, collecting.AlreadyPaid):
+        # Not failures: the first waits for the customer's next invoice, the second was settled meanwhile.
+        log.info("invoice %s: nothing to collect now", public_id)
+
+
+def _each(task: str, subjects: Iterable[str], work: Callable[[str], object], *, at: datetime) -> Tally:
+    tally, resting = Tally(), failing.resting(task=task, at=at)
+    for subject in subjects:
+        if subject not in resting:
+            _try(tally, task=task, subject=subject, at=at, work=lambda: work(subject))  # noqa: B023  # called at once
+    return tally
+
+
+def _try(tally: Tally, *, task: str, subject: str, at: datetime, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception as error:  # one failing unit must not stop the others: it is kept, shown and tried again
+        log.exception("%s failed for %s", task, subject)
+        failing.note(task=task, subject=subject, error=error, at=at)
+        tally.failed += 1
+    else:
+        failing.clear(task=task, subject=subject)
+        tally.done += 1

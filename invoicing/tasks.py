@@ -1,0 +1,56 @@
+"""Celery's entries into invoicing: each asks what is due, or does one unit that is due anyway."""
+
+from celery import shared_task
+
+from billing_ops.kit import clock
+from billing_ops.kit.actor import system
+from invoicing import billing
+from invoicing.models import Invoice
+from invoicing.stripe import handling, sweeping
+
+RUN = system("billing-run")
+
+
+@shared_task(name="invoicing.bill")
+def bill() -> None:
+    """Draft and finalise what is due."""
+    at = clock.now()
+    billing.draft_due(until=at, at=at, actor=RUN)
+    billing.finalize_due(at=at, actor=RUN)
+
+
+@shared_task(name="invoicing.collect_due")
+def collect_due() -> None:
+    """Collect what is open and untried, and ask again where Stripe's answer is unknown."""
+    billing.collect_due(at=clock.now(), actor=RUN)
+
+
+@shared_task(name="invoicing.collect")
+def collect(public_id: str) -> None:
+    """A nudge after a finalisation: collect this one now, unless somebody did."""
+    if Invoice.objects.filter(public_id=public_id, status=Invoice.Status.OPEN, attempts__isnull=True).exists():
+        billing.collect_one(public_id, at=clock.now(), actor=RUN)
+
+
+@shared_task(name="invoicing.accrue")
+def accrue() -> None:
+    """Bring accrued usage and recognised fees up to now."""
+    billing.accrue_all(at=clock.now(), actor=RUN)
+
+
+@shared_task(name="invoicing.handle_stripe_event")
+def handle_stripe_event(event_pk: int) -> None:
+    """A nudge after a webhook: handle this event now, unless somebody did."""
+    handling.handle(event_pk=event_pk, at=clock.now())
+
+
+@shared_task(name="invoicing.handle_due_events")
+def handle_due_events() -> None:
+    """Handle stored events that nobody handled: their nudge was lost, or they failed before."""
+    handling.handle_due(at=clock.now())
+
+
+@shared_task(name="invoicing.sweep_stripe_events")
+def sweep_stripe_events() -> None:
+    """Fetch events whose webhook never arrived."""
+    sweeping.sweep(at=clock.now())
