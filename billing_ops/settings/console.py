@@ -47,6 +47,7 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Billing Ops",
