@@ -143,6 +143,33 @@ class Event(models.Model):
         return f"{self.source} {self.event_id}"
 
 
+class Measured(models.Model):
+    """What one meter makes of one event: a view of every event of the meter's type, whether it is folded or not."""
+
+    app_privileges: ClassVar[str] = "SELECT"
+
+    pk = models.CompositePrimaryKey("meter_id", "key")
+    meter = models.ForeignKey(Meter, on_delete=models.DO_NOTHING, related_name="+")
+    key = models.UUIDField()
+    batch = models.ForeignKey(Batch, on_delete=models.DO_NOTHING, related_name="+")
+    occurred_at = models.DateTimeField()
+    subject = models.TextField()
+    type = models.TextField()
+    source = models.TextField()
+    event_id = models.TextField()
+    data = models.JSONField()
+    matched = models.BooleanField()
+    value = models.DecimalField(max_digits=32, decimal_places=12, null=True)
+    missing = models.BooleanField()
+
+    class Meta:
+        managed = False
+        db_table = "metering_measured"
+
+    def __str__(self) -> str:
+        return f"{self.meter_id} {self.source} {self.event_id}"
+
+
 class EventKey(models.Model):
     """The identity of an event: 128-bit hash of (source, id), and the hash of what it said."""
 

@@ -26,6 +26,31 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Measured",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "meter_id", "key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("key", models.UUIDField()),
+                ("occurred_at", models.DateTimeField()),
+                ("subject", models.TextField()),
+                ("type", models.TextField()),
+                ("source", models.TextField()),
+                ("event_id", models.TextField()),
+                ("data", models.JSONField()),
+                ("matched", models.BooleanField()),
+                ("value", models.DecimalField(decimal_places=12, max_digits=32, null=True)),
+                ("missing", models.BooleanField()),
+            ],
+            options={
+                "db_table": "metering_measured",
+                "managed": False,
+            },
+        ),
+        migrations.CreateModel(
             name="Batch",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -26,6 +26,6 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(
             _read("0002_measures.sql"),
-            "DROP FUNCTION metering_matches; DROP FUNCTION metering_number",
+            "DROP VIEW metering_measured; DROP FUNCTION metering_matches; DROP FUNCTION metering_number",
         ),
     ]

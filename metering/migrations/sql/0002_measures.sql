@@ -43,3 +43,17 @@ BEGIN
     END LOOP;
     RETURN true;
 END $$;
+
+-- What every meter makes of every event of its type. The planner sees through it: each reader adds its own conditions.
+-- ``value`` is what is counted if the event ``matched`` the filters; null: the property is missing or is no number.
+CREATE VIEW metering_measured AS
+SELECT m.id AS meter_id, e.key, e.batch_id, e.occurred_at, e.subject, e.type, e.source, e.event_id, e.data,
+       m.filters = '[]' OR public.metering_matches(e.data, m.filters) AS matched,
+       CASE m.aggregation
+           WHEN 'count' THEN 1::numeric
+           ELSE public.metering_number(e.data #> string_to_array(m.value_path, '.'))
+       END AS value,
+       m.aggregation <> 'count'
+           AND coalesce(jsonb_typeof(e.data #> string_to_array(m.value_path, '.')), 'null') = 'null' AS missing
+FROM metering_event e
+JOIN metering_meter m ON m.event_type = e.type;
