@@ -1,20 +1,14 @@
 """The API's root: every app's router under ``/api/v1``, one set of errors, one OpenAPI document."""
 
-from functools import cache
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
 
+from django.conf import settings
+from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
-from ninja import NinjaAPI
-from ninja.openapi.docs import DocsBase
-from ninja.openapi.schema import OpenAPISchema
 
-from billing_ops.kit.http.body import StrictParser
-from billing_ops.kit.http.documentation import complete
-from billing_ops.kit.http.failures import install
-from billing_ops.kit.http.rendering import ApiRenderer
+from billing_ops.kit.http.root import ApiRoot
 
 DESCRIPTION: Final = """
 Send usage, agree on prices, read what is owed, and get it paid.
@@ -31,38 +25,22 @@ Send usage, agree on prices, read what is owed, and get it paid.
 ROUTERS: Final = ("metering.api", "plans.api", "ledger.api", "invoicing.api")
 
 
-class DocsPage(DocsBase):
-    """Swagger UI from our own static files, without an inline script."""
+def for_staff_where_private(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The page and the document are for anybody, or with ``API_DOCS_PUBLIC`` off (production) for signed-in staff."""
+    private = staff_member_required(view)
 
-    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
-        return render(request, "api/docs.html", {"api": api, "openapi_url": reverse("api-v1:openapi-json")})
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return (view if settings.API_DOCS_PUBLIC else private)(request, *args, **kwargs)
 
-
-class BillingApi(NinjaAPI):
-    """Ninja's root with the parts that every operation shares put into the document once."""
-
-    def get_openapi_schema(
-        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
-    ) -> OpenAPISchema:
-        """The document does not depend on the request, so it is made once."""
-        return self._document()
-
-    @cache  # noqa: B019  # there is one instance, for the life of the process
-    def _document(self) -> OpenAPISchema:
-        document = super().get_openapi_schema()
-        complete(document)
-        return document
+    return shown
 
 
-api = BillingApi(
+api = ApiRoot(
     title="Billing Ops",
     version="1.0.0",
     description=DESCRIPTION.strip(),
     urls_namespace="api-v1",
-    docs=DocsPage(),
-    servers=[{"url": "/", "description": "This installation"}],
-    renderer=ApiRenderer(),
-    parser=StrictParser(),
+    docs_decorator=for_staff_where_private,
     openapi_extra={
         "tags": [
             {"name": "Events", "description": "Usage, as CloudEvents."},
@@ -77,7 +55,6 @@ api = BillingApi(
         ]
     },
 )
-install(api)
 for _module in ROUTERS:
     if find_spec(_module):
         api.add_router("", f"{_module}.router")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from billing_ops.kit import request_id as request_ids
 from billing_ops.kit.actor import Actor
 from billing_ops.models import AuditEntry
 
@@ -23,7 +24,10 @@ def record(
     changes: Mapping[str, Any] | None = None,
     request_id: str = "",
 ) -> AuditEntry:
-    """Append one audit entry. ``changes`` holds JSON values: ``{"field": [before, after]}``."""
+    """Append one audit entry. ``changes`` holds JSON values: ``{"field": [before, after]}``.
+
+    ``request_id`` is that of the request being answered, unless another is given (work that a request asked for).
+    """
     return AuditEntry.objects.create(
         at=at,
         actor_type=actor.type,
@@ -38,5 +42,5 @@ def record(
         ticket=ticket,
         note=note,
         changes=dict(changes or {}),
-        request_id=request_id,
+        request_id=request_id or request_ids.current(),
     )
