@@ -6,7 +6,8 @@ currency's exponent (ISO 4217: JPY 0, USD 2, KWD 3); a split re-adds exactly by 
 
 import re
 from collections.abc import Sequence
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, Inexact, localcontext
+from fractions import Fraction
 
 from moneyed import Currency, CurrencyDoesNotExist, Money, get_currency
 
@@ -15,6 +16,7 @@ from billing_ops.kit.errors import InvalidInput
 LEDGER_SCALE = 12
 """Decimals kept of an unrounded amount and of a unit price."""
 
+_PRECISION = 100  # digits: above every product of a price and a quantity, so that quantizing never overflows
 _MAX_INTEGER_DIGITS = 13
 _AMOUNT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 
@@ -54,16 +56,25 @@ def quantum(currency_code: str) -> Decimal:
 
 def round_amount(amount: Decimal, currency_code: str) -> Decimal:
     """Round half away from zero to the currency's minor unit."""
-    with localcontext() as context:
-        context.prec = 60
-        return amount.quantize(quantum(currency_code), rounding=ROUND_HALF_UP)
+    return _round(amount, quantum(currency_code))
 
 
 def round_scale(amount: Decimal) -> Decimal:
     """Round half away from zero to the ledger's twelve decimals."""
+    return _round(amount, Decimal(1).scaleb(-LEDGER_SCALE))
+
+
+def _round(amount: Decimal, unit: Decimal) -> Decimal:
+    _require_finite(amount)
     with localcontext() as context:
-        context.prec = 60
-        return amount.quantize(Decimal(1).scaleb(-LEDGER_SCALE), rounding=ROUND_HALF_UP)
+        context.prec = _PRECISION
+        rounded = amount.quantize(unit, rounding=ROUND_HALF_UP)
+    return rounded if rounded else rounded.copy_abs()  # a small negative rounds to zero, not to "-0.00"
+
+
+def _require_finite(amount: Decimal) -> None:
+    if not amount.is_finite():
+        raise BadAmount(f"{amount} is not an amount.", field="amount")
 
 
 def round_money(value: Money) -> Money:
@@ -78,19 +89,23 @@ def zero(currency_code: str) -> Money:
 
 def to_minor(value: Money) -> int:
     """The amount in minor units (cents); raises ``BadAmount`` if it is not whole."""
-    scaled = value.amount.scaleb(exponent(value.currency.code))
-    if scaled != scaled.to_integral_value():
+    _require_finite(value.amount)
+    minor = Fraction(value.amount) / Fraction(quantum(value.currency.code))
+    if minor.denominator != 1:
         raise BadAmount(f"{value.amount} {value.currency.code} is not a whole number of minor units.", field="amount")
-    return int(scaled)
+    return minor.numerator
 
 
 def from_minor(minor: int, currency_code: str) -> Money:
     """Money from minor units: ``from_minor(1999, "USD")`` is $19.99."""
-    return Money(Decimal(minor).scaleb(-exponent(currency_code)), currency(currency_code))
+    with localcontext() as context:
+        context.prec = _PRECISION
+        context.traps[Inexact] = True
+        return Money(Decimal(minor).scaleb(-exponent(currency_code)), currency(currency_code))
 
 
 def allocate(total: Decimal, weights: Sequence[Decimal], currency_code: str) -> list[Decimal]:
-    """Split ``total`` over ``weights`` so that the parts re-add to it exactly (largest remainder, first part wins ties).
+    """Split ``total`` over ``weights`` so that the parts re-add to it exactly: largest remainder, first part wins.
 
     ``total`` is a whole number of minor units of either sign; weights are not negative. When every weight is zero the
     whole goes to the first part.
@@ -101,26 +116,22 @@ def allocate(total: Decimal, weights: Sequence[Decimal], currency_code: str) -> 
         return []
     if any(weight < 0 for weight in weights):
         raise BadAmount("A weight is negative.", field="weights")
-    unit = quantum(currency_code)
-    with localcontext() as context:
-        context.prec = 60
-        if total != total.quantize(unit):
-            raise BadAmount(f"{total} is not a whole number of minor units.", field="amount")
-        whole = sum(weights, Decimal(0))
-        if whole == 0:
-            return [total.quantize(unit)] + [Decimal(0).quantize(unit)] * (len(weights) - 1)
-        exact = [total * weight / whole for weight in weights]
-        parts = [share.quantize(unit, rounding=ROUND_DOWN) for share in exact]
-        missing = int((total - sum(parts, Decimal(0))) / unit)
-        step = unit if missing >= 0 else -unit
-        order = sorted(range(len(parts)), key=lambda i: (-abs(exact[i] - parts[i]), i))
-        for index in order[: abs(missing)]:
-            parts[index] += step
-    return parts
+    minor = to_minor(Money(total, currency(currency_code)))
+    exact = [Fraction(weight) for weight in weights]
+    whole = sum(exact)
+    if whole == 0:
+        exact, whole = [Fraction(1)] + [Fraction(0)] * (len(weights) - 1), Fraction(1)
+    sign = -1 if minor < 0 else 1
+    shares = [abs(minor) * weight / whole for weight in exact]
+    parts = [int(share) for share in shares]  # truncated: what is missing is fewer units than there are parts
+    order = sorted(range(len(parts)), key=lambda i: (parts[i] - shares[i], i))
+    for index in order[: abs(minor) - sum(parts)]:
+        parts[index] += 1
+    return [from_minor(sign * part, currency_code).amount for part in parts]
 
 
 def parse_decimal(text: object, *, field: str, decimals: int, allow_negative: bool = False) -> Decimal:
-    """Parse a plain decimal string (ASCII digits, a point, at most ``decimals`` decimals); the rest is refused by name."""
+    """Parse a plain decimal string: ASCII digits, a point, at most ``decimals`` decimals. Anything else is refused."""
     if text is None or text == "":
         raise BadAmount(f"{field}: it is missing. An omitted amount never means “all of it”.", field=field)
     if not isinstance(text, str):
@@ -137,9 +148,9 @@ def parse_decimal(text: object, *, field: str, decimals: int, allow_negative: bo
         raise BadAmount(f"{field}: it is larger than this system keeps.", field=field)
     if len(fraction) > decimals:
         raise BadAmount(f"{field}: “{text[:40]}” has more than {decimals} decimals.", field=field)
-    if value < 0 and not allow_negative:
+    if text.startswith("-") and not allow_negative:
         raise BadAmount(f"{field}: it is negative.", field=field)
-    return value
+    return value if value else value.copy_abs()
 
 
 def parse_money(text: object, currency_code: str, *, field: str = "amount", allow_zero: bool = False) -> Money:
@@ -156,5 +167,5 @@ def parse_money(text: object, currency_code: str, *, field: str = "amount", allo
 
 def plain(amount: Decimal) -> str:
     """A decimal without exponent and without trailing zeros beyond what it needs: for JSON and journals."""
-    text = format(amount, "f")
+    text = format(amount if amount else amount.copy_abs(), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -44,8 +44,11 @@ def edge(anchor: datetime, number: int, zone: str) -> datetime:
     """Start of billing period ``number`` (0 is the one that starts at ``anchor``), in UTC.
 
     Counted from the anchor, not from the last edge, so day 31 clamps to the month's last day and comes back to 31. The
-    wall time is kept over daylight-saving changes; a wall time that does not exist moves forward with the clock.
+    wall time is kept over daylight-saving changes; a wall time that does not exist moves forward with the clock, and of
+    one that comes twice the first is taken. The anchor itself is edge 0 even when it is such a second time.
     """
+    if number == 0:
+        return anchor.astimezone(UTC)
     local = anchor.astimezone(ZoneInfo(zone))
     moved = add_months(local, number, anchor_day=local.day)
     return moved.astimezone(UTC)
