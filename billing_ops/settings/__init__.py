@@ -1,12 +1,15 @@
 """Settings: everything that differs between machines comes from the environment (see the README's table)."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import environ
 
 from billing_ops.settings.console import *  # noqa: F403  # the theme, the policy and the headers of the console
+from billing_ops.settings.guard import refuse
 from billing_ops.settings.logs import logging_config
+from billing_ops.settings.transport import connection_options, transport_settings
 
 env = environ.Env()
 
@@ -79,8 +82,10 @@ if BILLING_DB_ROLE == "owner":
 DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.db_url_config(_database_url))}
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after the database was restarted, the next request reconnects
-if BILLING_DB_ROLE == "owner":
-    DATABASES["default"].setdefault("OPTIONS", {})["options"] = "-c role=billing_owner"
+_options = DATABASES["default"].setdefault("OPTIONS", {})
+_options["options"] = connection_options(
+    env, role=BILLING_DB_ROLE, process=env.str("BILLING_PROCESS", default=""), given=_options.get("options", "")
+)
 
 REDIS_URL: str = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 REDIS_NAMESPACE: str = env.str(
@@ -128,3 +133,7 @@ STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
 
 from billing_ops.settings.invoices import *  # noqa: E402, F403
+
+if BILLING_ENV == "production":
+    globals().update(transport_settings(env))
+refuse(globals(), os.environ)
