@@ -28,5 +28,6 @@ class RequestIdFilter(logging.Filter):
     """Gives each log record ``request_id`` (``-`` outside a request)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current() or "-"
+        request = getattr(record, "request", None)  # Django logs an answer after its middleware is through
+        record.request_id = current() or getattr(request, "request_id", "-")
         return True

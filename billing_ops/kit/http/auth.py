@@ -36,7 +36,8 @@ class Unauthenticated(BillingError):
     @property
     def headers(self) -> dict[str, str]:
         """``WWW-Authenticate`` as RFC 6750 has it."""
-        return {"WWW-Authenticate": f'Bearer realm="billing-ops", error="invalid_token", error_description="{self}"'}
+        why = f'error="invalid_token", error_description="{self.message}"'
+        return {"WWW-Authenticate": f'Bearer realm="billing-ops", {why}'}
 
 
 class KeyMissing(Unauthenticated):

@@ -91,7 +91,7 @@ def once(
 def differences(before: Any, after: Any, path: str = "") -> list[str]:
     """Paths of the fields in which two JSON values differ, e.g. ``["amount", "tiers.1.up_to"]``."""
     if isinstance(before, dict) and isinstance(after, dict):
-        keys = list(before) + [key for key in after if key not in before]
+        keys = list(after) + [key for key in before if key not in after]
         parts = [(str(key), before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys]
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         parts = [(str(index), *pair) for index, pair in enumerate(zip(before, after, strict=True))]

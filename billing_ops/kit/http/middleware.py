@@ -22,6 +22,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         token = request_id.begin(request.headers.get(HEADER, ""))
+        request.request_id = request_id.current()  # type: ignore[attr-defined]  # for what is logged after us
         try:
             response = self.get_response(request)
             if response.status_code >= 400 and request.path.startswith("/api/"):
