@@ -57,6 +57,7 @@ _MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         "Operations",
         (
             Entry("Webhook inbox", "inbox", "admin:invoicing_stripeevent_changelist", "invoicing.view_stripeevent"),
+            Entry("Failing jobs", "error", "admin:billing_ops_failedwork_changelist", "billing_ops.view_failedwork"),
             Entry("API keys", "key", "admin:console_keys", "billing_ops.view_apikey"),
             Entry("Audit trail", "history", "admin:billing_ops_auditentry_changelist", "billing_ops.view_auditentry"),
         ),

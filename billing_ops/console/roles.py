@@ -39,6 +39,7 @@ ROLES: dict[str, frozenset[str]] = {
             "invoicing.finalize_invoice",
             "invoicing.collect_invoice",
             "invoicing.view_stripeevent",
+            "billing_ops.view_failedwork",
         }
     ),
     "Engineer": frozenset(
@@ -50,6 +51,7 @@ ROLES: dict[str, frozenset[str]] = {
             "invoicing.replay_stripeevent",
             "billing_ops.view_apikey",
             "billing_ops.manage_apikey",
+            "billing_ops.view_failedwork",
         }
     ),
 }

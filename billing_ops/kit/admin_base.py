@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from django import forms
+from django.contrib.admin.checks import ModelAdminChecks
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -91,6 +92,9 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     list_note: ClassVar[str] = ""
     empty_hint: ClassVar[str] = ""
     big: ClassVar[bool] = False
+
+    # Not the theme's checks: they ask the database for permissions, before the first migration has made them.
+    checks_class = ModelAdminChecks
 
     list_per_page = 50
     list_max_show_all = 50
