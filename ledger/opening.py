@@ -85,7 +85,7 @@ def find_or_open(book: Book, keys: Iterable[Key]) -> dict[Key, Place]:
     found = _find(book, wanted)
     missing = [key for key in wanted if key not in found]
     if missing:
-        _register_units({key[3] for key in missing})
+        register_units({key[3] for key in missing})
         with connection.cursor() as cursor:
             cursor.execute(_OPEN, [book.pk, *_columns(missing)])
         found |= _find(book, missing)
@@ -102,7 +102,8 @@ def _columns(keys: list[Key]) -> list[list[str]]:
     return [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], [], []]
 
 
-def _register_units(codes: set[str]) -> None:
+def register_units(codes: set[str]) -> None:
+    """Make a unit of each currency that is not there yet; another code raises :class:`UnknownUnit`."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT code FROM ledger_unit WHERE code = ANY (%s)", [sorted(codes)])
         for code in sorted(codes - {row[0] for row in cursor.fetchall()}):
@@ -132,5 +133,3 @@ def lock_balances(places: Iterable[Place]) -> None:
             place = kept[account_id]
             place.net = place.normal_side * raw
             place.held, place.floor, place.version = held, floor, version
-
-

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -91,7 +91,7 @@ def post(
     reason_note: str = "",
     ticket: str = "",
     metadata: Mapping[str, Any] | None = None,
-    reserved_id: int | None = None,
+    late: Literal["refuse", "move"] = "refuse",
 ) -> Entry:
     """Post one entry, dated ``effective_at`` (default ``at``), and return it; the same key and content return the old one.
 
@@ -110,7 +110,7 @@ def post(
         reason_note=reason_note,
         ticket=ticket,
         metadata=metadata or {},
-        reserved_id=reserved_id,
+        late=late,
     )
     return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
 
@@ -289,11 +289,12 @@ def _next_ids(count: int) -> list[int]:
 def _write(book: Book, rows: list[copying.Row], at: datetime) -> dict[tuple[str, str], Posted]:
     if not rows:
         return {}
-    drawn = iter(_next_ids(sum(row.draft.reserved_id is None for row in rows)))
+    ids = iter(_next_ids(len(rows)))
     made = {}
     numbered = []
     for row in rows:
-        entry_id = row.draft.reserved_id if row.draft.reserved_id is not None else next(drawn)
+        next_id, reserved = next(ids), row.draft.reserved_id
+        entry_id = next_id if reserved is None else reserved
         public_id = copying.ordered_uuid(at)
         numbered.append((entry_id, public_id, row))
         made[row.draft.source, row.draft.key] = Posted(entry_id, public_id, replayed=False)

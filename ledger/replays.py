@@ -79,9 +79,7 @@ def differences(draft: EntryDraft, earlier: Earlier) -> list[str]:
         "effective_at": entry.occurred_at or entry.effective_at,
         "customer_key": entry.customer_key,
         "refs": {
-            name: value
-            for name in ("invoice", "grant", "stripe", "batch")
-            if (value := getattr(entry, f"{name}_ref"))
+            name: value for name in ("invoice", "grant", "stripe", "batch") if (value := getattr(entry, f"{name}_ref"))
         },
         "reason_code": entry.reason_code,
         "reason_note": entry.reason_note,

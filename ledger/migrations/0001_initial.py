@@ -10,405 +10,631 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('customer_key', models.CharField(blank=True, default='', max_length=200)),
-                ('dimension', models.CharField(blank=True, default='', max_length=100)),
-                ('normal_side', models.SmallIntegerField()),
-                ('materialised', models.BooleanField()),
-                ('memo', models.BooleanField()),
-                ('for_grant', models.BooleanField()),
-                ('decimals', models.PositiveSmallIntegerField()),
-                ('status', models.CharField(default='open', max_length=8)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, unique=True)),
+                ("customer_key", models.CharField(blank=True, default="", max_length=200)),
+                ("dimension", models.CharField(blank=True, default="", max_length=100)),
+                ("normal_side", models.SmallIntegerField()),
+                ("materialised", models.BooleanField()),
+                ("memo", models.BooleanField()),
+                ("for_grant", models.BooleanField()),
+                ("decimals", models.PositiveSmallIntegerField()),
+                ("status", models.CharField(default="open", max_length=8)),
             ],
             options={
-                'db_table': 'ledger_account',
+                "db_table": "ledger_account",
             },
         ),
         migrations.CreateModel(
-            name='AccountCode',
+            name="AccountCode",
             fields=[
-                ('code', models.CharField(max_length=8, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80)),
-                ('category', models.CharField(max_length=16)),
-                ('normal_side', models.SmallIntegerField()),
-                ('materialised', models.BooleanField()),
-                ('exact', models.BooleanField()),
-                ('floor', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
-                ('memo', models.BooleanField()),
-                ('takes_customer', models.BooleanField()),
-                ('dimension', models.CharField(blank=True, max_length=16)),
-                ('dimension_required', models.BooleanField()),
+                ("code", models.CharField(max_length=8, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=80)),
+                ("category", models.CharField(max_length=16)),
+                ("normal_side", models.SmallIntegerField()),
+                ("materialised", models.BooleanField()),
+                ("exact", models.BooleanField()),
+                ("floor", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("memo", models.BooleanField()),
+                ("takes_customer", models.BooleanField()),
+                ("dimension", models.CharField(blank=True, max_length=16)),
+                ("dimension_required", models.BooleanField()),
             ],
             options={
-                'db_table': 'ledger_account_code',
+                "db_table": "ledger_account_code",
             },
         ),
         migrations.CreateModel(
-            name='Book',
+            name="Book",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=40, unique=True)),
-                ('legal_entity', models.CharField(max_length=200)),
-                ('functional_currency', models.CharField(max_length=3)),
-                ('timezone', models.CharField(default='UTC', max_length=64)),
-                ('invoice_series', models.CharField(default='INV', max_length=20)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.SlugField(max_length=40, unique=True)),
+                ("legal_entity", models.CharField(max_length=200)),
+                ("functional_currency", models.CharField(max_length=3)),
+                ("timezone", models.CharField(default="UTC", max_length=64)),
+                ("invoice_series", models.CharField(default="INV", max_length=20)),
             ],
             options={
-                'db_table': 'ledger_book',
+                "db_table": "ledger_book",
             },
         ),
         migrations.CreateModel(
-            name='CreditWallet',
+            name="CreditWallet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_key', models.CharField(max_length=200)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("customer_key", models.CharField(max_length=200)),
             ],
             options={
-                'db_table': 'ledger_credit_wallet',
+                "db_table": "ledger_credit_wallet",
             },
         ),
         migrations.CreateModel(
-            name='EventType',
+            name="EventType",
             fields=[
-                ('code', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('label', models.CharField(max_length=120)),
-                ('template_version', models.PositiveSmallIntegerField()),
-                ('allowed_debit', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=8), size=None)),
-                ('allowed_credit', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=8), size=None)),
-                ('draws_credit', models.BooleanField()),
-                ('needs_approval_over', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("code", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("label", models.CharField(max_length=120)),
+                ("template_version", models.PositiveSmallIntegerField()),
+                (
+                    "allowed_debit",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=8), size=None),
+                ),
+                (
+                    "allowed_credit",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=8), size=None),
+                ),
+                ("draws_credit", models.BooleanField()),
+                ("needs_approval_over", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
             ],
             options={
-                'db_table': 'ledger_event_type',
+                "db_table": "ledger_event_type",
             },
         ),
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, serialize=False, to='ledger.account')),
-                ('normal_side', models.SmallIntegerField()),
-                ('debits', models.DecimalField(decimal_places=12, default=Decimal('0'), max_digits=28)),
-                ('credits', models.DecimalField(decimal_places=12, default=Decimal('0'), max_digits=28)),
-                ('held', models.DecimalField(decimal_places=12, default=Decimal('0'), max_digits=28)),
-                ('min_available', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
-                ('version', models.BigIntegerField(default=0)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        serialize=False,
+                        to="ledger.account",
+                    ),
+                ),
+                ("normal_side", models.SmallIntegerField()),
+                ("debits", models.DecimalField(decimal_places=12, default=Decimal("0"), max_digits=28)),
+                ("credits", models.DecimalField(decimal_places=12, default=Decimal("0"), max_digits=28)),
+                ("held", models.DecimalField(decimal_places=12, default=Decimal("0"), max_digits=28)),
+                ("min_available", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("version", models.BigIntegerField(default=0)),
             ],
             options={
-                'db_table': 'ledger_balance',
+                "db_table": "ledger_balance",
             },
         ),
         migrations.AddField(
-            model_name='account',
-            name='code',
-            field=models.ForeignKey(db_column='code', db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.accountcode'),
+            model_name="account",
+            name="code",
+            field=models.ForeignKey(
+                db_column="code", db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.accountcode"
+            ),
         ),
         migrations.AddField(
-            model_name='account',
-            name='book',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.book'),
+            model_name="account",
+            name="book",
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.book"),
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(unique=True)),
-                ('source', models.CharField(max_length=40)),
-                ('idempotency_key', models.CharField(max_length=200)),
-                ('effective_at', models.DateTimeField()),
-                ('effective_on', models.DateField()),
-                ('occurred_at', models.DateTimeField(null=True)),
-                ('recorded_at', models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
-                ('created_xid', ledger.models.columns.Xid8Field(db_default=ledger.models.columns.CurrentXid())),
-                ('line_count', models.PositiveSmallIntegerField()),
-                ('customer_key', models.CharField(blank=True, default='', max_length=200)),
-                ('invoice_ref', models.CharField(blank=True, default='', max_length=100)),
-                ('grant_ref', models.CharField(blank=True, default='', max_length=100)),
-                ('stripe_ref', models.CharField(blank=True, default='', max_length=100)),
-                ('batch_ref', models.CharField(blank=True, default='', max_length=100)),
-                ('actor_type', models.CharField(max_length=8)),
-                ('actor_id', models.CharField(max_length=120)),
-                ('reason_code', models.CharField(blank=True, default='', max_length=60)),
-                ('reason_note', models.TextField(blank=True, default='')),
-                ('ticket', models.CharField(blank=True, default='', max_length=120)),
-                ('approval_id', models.BigIntegerField(null=True)),
-                ('fx_rate', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
-                ('metadata', models.JSONField(default=dict)),
-                ('book', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.book')),
-                ('reverses', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='ledger.entry')),
-                ('event_type', models.ForeignKey(db_column='event_type', db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.eventtype')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(unique=True)),
+                ("source", models.CharField(max_length=40)),
+                ("idempotency_key", models.CharField(max_length=200)),
+                ("effective_at", models.DateTimeField()),
+                ("effective_on", models.DateField()),
+                ("occurred_at", models.DateTimeField(null=True)),
+                ("recorded_at", models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
+                ("created_xid", ledger.models.columns.Xid8Field(db_default=ledger.models.columns.CurrentXid())),
+                ("line_count", models.PositiveSmallIntegerField()),
+                ("customer_key", models.CharField(blank=True, default="", max_length=200)),
+                ("invoice_ref", models.CharField(blank=True, default="", max_length=100)),
+                ("grant_ref", models.CharField(blank=True, default="", max_length=100)),
+                ("stripe_ref", models.CharField(blank=True, default="", max_length=100)),
+                ("batch_ref", models.CharField(blank=True, default="", max_length=100)),
+                ("actor_type", models.CharField(max_length=8)),
+                ("actor_id", models.CharField(max_length=120)),
+                ("reason_code", models.CharField(blank=True, default="", max_length=60)),
+                ("reason_note", models.TextField(blank=True, default="")),
+                ("ticket", models.CharField(blank=True, default="", max_length=120)),
+                ("approval_id", models.BigIntegerField(null=True)),
+                ("fx_rate", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("metadata", models.JSONField(default=dict)),
+                (
+                    "book",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ledger.book",
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ledger.entry",
+                    ),
+                ),
+                (
+                    "event_type",
+                    models.ForeignKey(
+                        db_column="event_type",
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ledger.eventtype",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'entries',
-                'db_table': 'ledger_entry',
+                "verbose_name_plural": "entries",
+                "db_table": "ledger_entry",
             },
         ),
         migrations.CreateModel(
-            name='CreditDraw',
+            name="CreditDraw",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('idempotency_key', models.CharField(max_length=200)),
-                ('ref', models.CharField(max_length=200)),
-                ('feature', models.CharField(blank=True, default='', max_length=100)),
-                ('amount', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('shortfall', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('outcome', models.CharField(choices=[('accepted', 'accepted'), ('partial', 'partial'), ('refused', 'refused')], max_length=8)),
-                ('used_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
-                ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.creditwallet')),
-                ('entry', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='ledger.entry')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("idempotency_key", models.CharField(max_length=200)),
+                ("ref", models.CharField(max_length=200)),
+                ("feature", models.CharField(blank=True, default="", max_length=100)),
+                ("amount", models.DecimalField(decimal_places=12, max_digits=28)),
+                ("shortfall", models.DecimalField(decimal_places=12, max_digits=28)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("accepted", "accepted"), ("partial", "partial"), ("refused", "refused")], max_length=8
+                    ),
+                ),
+                ("used_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.creditwallet"
+                    ),
+                ),
+                ("entry", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to="ledger.entry")),
             ],
             options={
-                'db_table': 'ledger_credit_draw',
+                "db_table": "ledger_credit_draw",
             },
         ),
         migrations.CreateModel(
-            name='Line',
+            name="Line",
             fields=[
-                ('pk', models.CompositePrimaryKey('entry_id', 'line_no', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('line_no', models.PositiveSmallIntegerField()),
-                ('unit', models.CharField(max_length=24)),
-                ('side', models.SmallIntegerField()),
-                ('amount', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('account_version', models.BigIntegerField(null=True)),
-                ('balance_after', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
-                ('effective_on', models.DateField()),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.account')),
-                ('entry', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.entry')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "entry_id", "line_no", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("line_no", models.PositiveSmallIntegerField()),
+                ("unit", models.CharField(max_length=24)),
+                ("side", models.SmallIntegerField()),
+                ("amount", models.DecimalField(decimal_places=12, max_digits=28)),
+                ("account_version", models.BigIntegerField(null=True)),
+                ("balance_after", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("effective_on", models.DateField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ledger.account",
+                    ),
+                ),
+                (
+                    "entry",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="ledger.entry",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'ledger_line',
+                "db_table": "ledger_line",
             },
         ),
         migrations.CreateModel(
-            name='Period',
+            name="Period",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_on', models.DateField()),
-                ('ends_before', models.DateField()),
-                ('status', models.CharField(choices=[('open', 'open'), ('soft_closed', 'soft-closed'), ('closed', 'closed')], default='open', max_length=12)),
-                ('closed_by', models.CharField(blank=True, default='', max_length=120)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='ledger.book')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("starts_on", models.DateField()),
+                ("ends_before", models.DateField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "open"), ("soft_closed", "soft-closed"), ("closed", "closed")],
+                        default="open",
+                        max_length=12,
+                    ),
+                ),
+                ("closed_by", models.CharField(blank=True, default="", max_length=120)),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("book", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="ledger.book")),
             ],
             options={
-                'db_table': 'ledger_period',
+                "db_table": "ledger_period",
             },
         ),
         migrations.AddField(
-            model_name='entry',
-            name='period',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.period'),
+            model_name="entry",
+            name="period",
+            field=models.ForeignKey(
+                db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.period"
+            ),
         ),
         migrations.CreateModel(
-            name='Unit',
+            name="Unit",
             fields=[
-                ('code', models.CharField(max_length=24, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('fiat', 'currency'), ('credit', 'credits')], max_length=8)),
-                ('posting_scale', models.PositiveSmallIntegerField()),
+                ("code", models.CharField(max_length=24, primary_key=True, serialize=False)),
+                ("kind", models.CharField(choices=[("fiat", "currency"), ("credit", "credits")], max_length=8)),
+                ("posting_scale", models.PositiveSmallIntegerField()),
             ],
             options={
-                'db_table': 'ledger_unit',
-                'constraints': [models.CheckConstraint(condition=models.Q(('posting_scale__lte', 12)), name='ledger_unit_scale'), models.CheckConstraint(condition=models.Q(('kind__in', ['fiat', 'credit'])), name='ledger_unit_kind')],
+                "db_table": "ledger_unit",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("posting_scale__lte", 12)), name="ledger_unit_scale"),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["fiat", "credit"])), name="ledger_unit_kind"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
-            model_name='creditwallet',
-            name='unit',
-            field=models.ForeignKey(db_column='unit', db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.unit'),
+            model_name="creditwallet",
+            name="unit",
+            field=models.ForeignKey(
+                db_column="unit", db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.unit"
+            ),
         ),
         migrations.CreateModel(
-            name='CreditGrant',
+            name="CreditGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('public_id', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('customer_key', models.CharField(max_length=200)),
-                ('kind', models.CharField(choices=[('paid', 'paid'), ('promotional', 'promotional'), ('goodwill', 'goodwill'), ('included', 'included')], max_length=12)),
-                ('kind_rank', models.PositiveSmallIntegerField()),
-                ('amount', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('priority', models.PositiveSmallIntegerField(default=50)),
-                ('effective_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('scope', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
-                ('scope_rank', models.PositiveSmallIntegerField()),
-                ('cost_basis', models.DecimalField(decimal_places=12, max_digits=28, null=True)),
-                ('source_invoice', models.CharField(blank=True, default='', max_length=100)),
-                ('reason_code', models.CharField(max_length=60)),
-                ('reason_note', models.TextField(blank=True, default='')),
-                ('ticket', models.CharField(blank=True, default='', max_length=120)),
-                ('requested_by_type', models.CharField(max_length=8)),
-                ('requested_by_id', models.CharField(max_length=120)),
-                ('approval_id', models.BigIntegerField(null=True)),
-                ('idempotency_key', models.CharField(max_length=200, unique=True)),
-                ('request', models.JSONField()),
-                ('created_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to='ledger.account')),
-                ('wallet', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.creditwallet')),
-                ('unit', models.ForeignKey(db_column='unit', db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.unit')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("public_id", models.UUIDField(default=uuid.uuid4, unique=True)),
+                ("customer_key", models.CharField(max_length=200)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("paid", "paid"),
+                            ("promotional", "promotional"),
+                            ("goodwill", "goodwill"),
+                            ("included", "included"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("kind_rank", models.PositiveSmallIntegerField()),
+                ("amount", models.DecimalField(decimal_places=12, max_digits=28)),
+                ("priority", models.PositiveSmallIntegerField(default=50)),
+                ("effective_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "scope",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100), blank=True, default=list, size=None
+                    ),
+                ),
+                ("scope_rank", models.PositiveSmallIntegerField()),
+                ("cost_basis", models.DecimalField(decimal_places=12, max_digits=28, null=True)),
+                ("source_invoice", models.CharField(blank=True, default="", max_length=100)),
+                ("reason_code", models.CharField(max_length=60)),
+                ("reason_note", models.TextField(blank=True, default="")),
+                ("ticket", models.CharField(blank=True, default="", max_length=120)),
+                ("requested_by_type", models.CharField(max_length=8)),
+                ("requested_by_id", models.CharField(max_length=120)),
+                ("approval_id", models.BigIntegerField(null=True)),
+                ("idempotency_key", models.CharField(max_length=200, unique=True)),
+                ("request", models.JSONField()),
+                ("created_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField(db_default=ledger.models.columns.ClockTimestamp())),
+                ("account", models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to="ledger.account")),
+                (
+                    "wallet",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.creditwallet"
+                    ),
+                ),
+                (
+                    "unit",
+                    models.ForeignKey(
+                        db_column="unit", db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.unit"
+                    ),
+                ),
             ],
             options={
-                'db_table': 'ledger_credit_grant',
+                "db_table": "ledger_credit_grant",
             },
         ),
         migrations.AddField(
-            model_name='account',
-            name='unit',
-            field=models.ForeignKey(db_column='unit', db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.unit'),
+            model_name="account",
+            name="unit",
+            field=models.ForeignKey(
+                db_column="unit", db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.unit"
+            ),
         ),
         migrations.CreateModel(
-            name='CreditDrawAllocation',
+            name="CreditDrawAllocation",
             fields=[
-                ('pk', models.CompositePrimaryKey('draw_id', 'grant_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('amount', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('draw', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='ledger.creditdraw')),
-                ('grant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='ledger.creditgrant')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "draw_id", "grant_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("amount", models.DecimalField(decimal_places=12, max_digits=28)),
+                (
+                    "draw",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.creditdraw"
+                    ),
+                ),
+                ("grant", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="ledger.creditgrant")),
             ],
             options={
-                'db_table': 'ledger_credit_draw_allocation',
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='ledger_allocation_positive')],
+                "db_table": "ledger_credit_draw_allocation",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="ledger_allocation_positive")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='creditdraw',
-            constraint=models.UniqueConstraint(fields=('wallet', 'idempotency_key', 'ref'), name='ledger_draw_one_per_key'),
+            model_name="creditdraw",
+            constraint=models.UniqueConstraint(
+                fields=("wallet", "idempotency_key", "ref"), name="ledger_draw_one_per_key"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditdraw',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='ledger_draw_amount'),
+            model_name="creditdraw",
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="ledger_draw_amount"),
         ),
         migrations.AddConstraint(
-            model_name='creditdraw',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('entry__isnull', False), ('outcome', 'accepted'), ('shortfall', 0)), models.Q(('entry__isnull', False), ('outcome', 'partial'), ('shortfall__gt', 0), ('shortfall__lt', models.F('amount'))), models.Q(('entry__isnull', True), ('outcome', 'refused'), ('shortfall', models.F('amount'))), _connector='OR'), name='ledger_draw_outcome'),
+            model_name="creditdraw",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("entry__isnull", False), ("outcome", "accepted"), ("shortfall", 0)),
+                    models.Q(
+                        ("entry__isnull", False),
+                        ("outcome", "partial"),
+                        ("shortfall__gt", 0),
+                        ("shortfall__lt", models.F("amount")),
+                    ),
+                    models.Q(("entry__isnull", True), ("outcome", "refused"), ("shortfall", models.F("amount"))),
+                    _connector="OR",
+                ),
+                name="ledger_draw_outcome",
+            ),
         ),
         migrations.AddIndex(
-            model_name='line',
-            index=models.Index(fields=['account', 'effective_on', 'entry'], name='ledger_line_account_day'),
+            model_name="line",
+            index=models.Index(fields=["account", "effective_on", "entry"], name="ledger_line_account_day"),
         ),
         migrations.AddConstraint(
-            model_name='line',
-            constraint=models.UniqueConstraint(fields=('account', 'account_version'), name='ledger_line_one_per_version'),
+            model_name="line",
+            constraint=models.UniqueConstraint(
+                fields=("account", "account_version"), name="ledger_line_one_per_version"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='line',
-            constraint=models.CheckConstraint(condition=models.Q(('side__in', [-1, 1])), name='ledger_line_side'),
+            model_name="line",
+            constraint=models.CheckConstraint(condition=models.Q(("side__in", [-1, 1])), name="ledger_line_side"),
         ),
         migrations.AddConstraint(
-            model_name='line',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='ledger_line_positive'),
+            model_name="line",
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="ledger_line_positive"),
         ),
         migrations.AddConstraint(
-            model_name='period',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_before__gt', models.F('starts_on'))), name='ledger_period_span'),
+            model_name="period",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ends_before__gt", models.F("starts_on"))), name="ledger_period_span"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='period',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', True), ('status', 'open')), models.Q(('closed_at__isnull', False), ('status__in', ['soft_closed', 'closed'])), _connector='OR'), name='ledger_period_status'),
+            model_name="period",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("closed_at__isnull", True), ("status", "open")),
+                    models.Q(("closed_at__isnull", False), ("status__in", ["soft_closed", "closed"])),
+                    _connector="OR",
+                ),
+                name="ledger_period_status",
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['customer_key', 'id'], name='ledger_entry_customer'),
+            model_name="entry",
+            index=models.Index(fields=["customer_key", "id"], name="ledger_entry_customer"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('invoice_ref', ''), _negated=True), fields=['invoice_ref', 'id'], name='ledger_entry_invoice'),
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("invoice_ref", ""), _negated=True),
+                fields=["invoice_ref", "id"],
+                name="ledger_entry_invoice",
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('grant_ref', ''), _negated=True), fields=['grant_ref', 'id'], name='ledger_entry_grant'),
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("grant_ref", ""), _negated=True),
+                fields=["grant_ref", "id"],
+                name="ledger_entry_grant",
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('stripe_ref', ''), _negated=True), fields=['stripe_ref', 'id'], name='ledger_entry_stripe'),
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("stripe_ref", ""), _negated=True),
+                fields=["stripe_ref", "id"],
+                name="ledger_entry_stripe",
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('batch_ref', ''), _negated=True), fields=['batch_ref', 'id'], name='ledger_entry_batch'),
+            model_name="entry",
+            index=models.Index(
+                condition=models.Q(("batch_ref", ""), _negated=True),
+                fields=["batch_ref", "id"],
+                name="ledger_entry_batch",
+            ),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=django.contrib.postgres.indexes.BrinIndex(fields=['recorded_at'], name='ledger_entry_recorded'),
+            model_name="entry",
+            index=django.contrib.postgres.indexes.BrinIndex(fields=["recorded_at"], name="ledger_entry_recorded"),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.UniqueConstraint(fields=('source', 'idempotency_key'), name='ledger_entry_one_per_key'),
+            model_name="entry",
+            constraint=models.UniqueConstraint(fields=("source", "idempotency_key"), name="ledger_entry_one_per_key"),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.UniqueConstraint(condition=models.Q(('reverses__isnull', False)), fields=('reverses',), name='ledger_entry_reversed_once'),
+            model_name="entry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("reverses__isnull", False)), fields=("reverses",), name="ledger_entry_reversed_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(('line_count__gte', 2)), name='ledger_entry_two_lines'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("line_count__gte", 2)), name="ledger_entry_two_lines"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(('actor_type__in', ['system', 'user', 'api_key', 'stripe'])), name='ledger_entry_actor'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("actor_type__in", ["system", "user", "api_key", "stripe"])),
+                name="ledger_entry_actor",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('actor_type', 'user'), _negated=True), models.Q(('reason_code', ''), _negated=True), _connector='OR'), name='ledger_entry_user_gives_reason'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("actor_type", "user"), _negated=True),
+                    models.Q(("reason_code", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="ledger_entry_user_gives_reason",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('event_type', 'entry.reversed'), ('reverses__isnull', False)), models.Q(models.Q(('event_type', 'entry.reversed'), _negated=True), ('reverses__isnull', True)), _connector='OR'), name='ledger_entry_reversal_type'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("event_type", "entry.reversed"), ("reverses__isnull", False)),
+                    models.Q(models.Q(("event_type", "entry.reversed"), _negated=True), ("reverses__isnull", True)),
+                    _connector="OR",
+                ),
+                name="ledger_entry_reversal_type",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditwallet',
-            constraint=models.UniqueConstraint(fields=('customer_key', 'unit'), name='ledger_wallet_one_per_unit'),
+            model_name="creditwallet",
+            constraint=models.UniqueConstraint(fields=("customer_key", "unit"), name="ledger_wallet_one_per_unit"),
         ),
         migrations.AddIndex(
-            model_name='creditgrant',
-            index=models.Index(models.F('wallet'), models.F('priority'), models.OrderBy(models.F('expires_at'), nulls_last=True), models.F('kind_rank'), models.F('scope_rank'), models.F('effective_at'), models.F('id'), name='ledger_grant_burn_order'),
+            model_name="creditgrant",
+            index=models.Index(
+                models.F("wallet"),
+                models.F("priority"),
+                models.OrderBy(models.F("expires_at"), nulls_last=True),
+                models.F("kind_rank"),
+                models.F("scope_rank"),
+                models.F("effective_at"),
+                models.F("id"),
+                name="ledger_grant_burn_order",
+            ),
         ),
         migrations.AddIndex(
-            model_name='creditgrant',
-            index=models.Index(condition=models.Q(('expires_at__isnull', False)), fields=['expires_at'], name='ledger_grant_expiry'),
+            model_name="creditgrant",
+            index=models.Index(
+                condition=models.Q(("expires_at__isnull", False)), fields=["expires_at"], name="ledger_grant_expiry"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='ledger_grant_amount'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="ledger_grant_amount"),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('priority__lte', 100)), name='ledger_grant_priority'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(condition=models.Q(("priority__lte", 100)), name="ledger_grant_priority"),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('expires_at__isnull', True), ('expires_at__gt', models.F('effective_at')), _connector='OR'), name='ledger_grant_window'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("expires_at__isnull", True), ("expires_at__gt", models.F("effective_at")), _connector="OR"
+                ),
+                name="ledger_grant_window",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'paid'), ('kind_rank', 1)), models.Q(('kind__in', ['promotional', 'goodwill', 'included']), ('kind_rank', 0)), _connector='OR'), name='ledger_grant_kind_rank'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "paid"), ("kind_rank", 1)),
+                    models.Q(("kind__in", ["promotional", "goodwill", "included"]), ("kind_rank", 0)),
+                    _connector="OR",
+                ),
+                name="ledger_grant_kind_rank",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('scope', []), ('scope_rank', 1)), models.Q(models.Q(('scope', []), _negated=True), ('scope_rank', 0)), _connector='OR'), name='ledger_grant_scope_rank'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("scope", []), ("scope_rank", 1)),
+                    models.Q(models.Q(("scope", []), _negated=True), ("scope_rank", 0)),
+                    _connector="OR",
+                ),
+                name="ledger_grant_scope_rank",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditgrant',
-            constraint=models.CheckConstraint(condition=models.Q(('reason_code', ''), _negated=True), name='ledger_grant_reason'),
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reason_code", ""), _negated=True), name="ledger_grant_reason"
+            ),
         ),
         migrations.AddIndex(
-            model_name='account',
-            index=models.Index(fields=['code', 'unit'], name='ledger_account_code_unit'),
+            model_name="account",
+            index=models.Index(fields=["code", "unit"], name="ledger_account_code_unit"),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(fields=('customer_key', 'code', 'dimension', 'unit', 'book'), name='ledger_account_one_per_key'),
+            model_name="account",
+            constraint=models.UniqueConstraint(
+                fields=("customer_key", "code", "dimension", "unit", "book"), name="ledger_account_one_per_key"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['open', 'frozen', 'closed'])), name='ledger_account_status'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["open", "frozen", "closed"])), name="ledger_account_status"
+            ),
         ),
     ]

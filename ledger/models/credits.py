@@ -97,7 +97,9 @@ class CreditGrant(models.Model):
                 "id",
                 name="ledger_grant_burn_order",
             ),
-            models.Index(fields=["expires_at"], name="ledger_grant_expiry", condition=models.Q(expires_at__isnull=False)),
+            models.Index(
+                fields=["expires_at"], name="ledger_grant_expiry", condition=models.Q(expires_at__isnull=False)
+            ),
         )
 
     def __str__(self) -> str:
@@ -133,9 +135,7 @@ class CreditDraw(models.Model):
             models.CheckConstraint(
                 name="ledger_draw_outcome",
                 condition=models.Q(outcome="accepted", shortfall=0, entry__isnull=False)
-                | models.Q(
-                    outcome="partial", shortfall__gt=0, shortfall__lt=models.F("amount"), entry__isnull=False
-                )
+                | models.Q(outcome="partial", shortfall__gt=0, shortfall__lt=models.F("amount"), entry__isnull=False)
                 | models.Q(outcome="refused", shortfall=models.F("amount"), entry__isnull=True),
             ),
         )

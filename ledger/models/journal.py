@@ -66,7 +66,8 @@ class Entry(models.Model):
                 name="ledger_entry_actor", condition=models.Q(actor_type__in=["system", "user", "api_key", "stripe"])
             ),
             models.CheckConstraint(
-                name="ledger_entry_user_gives_reason", condition=~models.Q(actor_type="user") | ~models.Q(reason_code="")
+                name="ledger_entry_user_gives_reason",
+                condition=~models.Q(actor_type="user") | ~models.Q(reason_code=""),
             ),
             models.CheckConstraint(
                 name="ledger_entry_reversal_type",

@@ -23,6 +23,7 @@ class LineSpec:
     """One debit or credit: a code of the chart, a positive amount in a unit, and what the code's account needs.
 
     ``customer_key`` and ``dimension`` (grant, dispute, jurisdiction, contract) stay empty where the code takes none.
+    ``reserved_id``: the line takes from a grant what draws say that were written under that id, which its entry then has.
     """
 
     side: Side
@@ -31,6 +32,7 @@ class LineSpec:
     unit: str
     customer_key: str = ""
     dimension: str = ""
+    reserved_id: int | None = field(default=None, compare=False)
 
     @property
     def sign(self) -> int:
@@ -43,7 +45,9 @@ class LineSpec:
         return LineSpec(other, self.code, self.amount, self.unit, self.customer_key, self.dimension)
 
 
-def debit(code: str, amount: Decimal, unit: str, *, customer_key: str = "", dimension: str = "") -> tuple[LineSpec, ...]:
+def debit(
+    code: str, amount: Decimal, unit: str, *, customer_key: str = "", dimension: str = ""
+) -> tuple[LineSpec, ...]:
     """A debit of that amount; a negative amount is a credit, a zero amount no line at all."""
     if amount == 0:
         return ()
@@ -77,8 +81,7 @@ def imbalance(lines: Iterable[LineSpec]) -> dict[str, Decimal]:
 class EntryDraft:
     """An entry that is asked for. ``key`` is unique within ``source``: the same key with the same content is one entry.
 
-    ``refs`` may name ``invoice``, ``grant``, ``stripe`` and ``batch``. ``reserved_id`` is the id under which draws were
-    written before it. ``fx_rate`` is needed by lines in more than one unit. ``late="move"`` dates an entry whose period is
+    ``refs`` may name ``invoice``, ``grant``, ``stripe`` and ``batch``. ``fx_rate`` is needed by lines in more than one unit. ``late="move"`` dates an entry whose period is
     closed to the first open day and keeps its own date in ``occurred_at``; otherwise it is refused.
     """
 
@@ -95,10 +98,14 @@ class EntryDraft:
     ticket: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     fx_rate: Decimal | None = None
-    reserved_id: int | None = None
     reverses_id: int | None = None
     approval_id: int | None = None
     late: Literal["refuse", "move"] = "refuse"
+
+    @property
+    def reserved_id(self) -> int | None:
+        """The id under which draws were written before this entry; None if it draws nothing."""
+        return next((line.reserved_id for line in self.lines if line.reserved_id is not None), None)
 
 
 class InvalidEntry(InvalidInput):
@@ -130,6 +137,8 @@ def check(draft: EntryDraft) -> None:
     if off := imbalance(draft.lines):
         listed = ", ".join(f"{total} {unit}" for unit, total in sorted(off.items()))
         raise _invalid("balanced", f"Debits and credits differ by {listed}.")
+    if len({line.reserved_id for line in draft.lines} - {None}) > 1:
+        raise _invalid("reserved_id", "An entry carries the draws of one application of credit.")
     if len({line.unit for line in draft.lines}) > 1 and draft.fx_rate is None:
         raise _invalid("fx_rate", "An entry across units carries its rate.")
 
@@ -144,7 +153,9 @@ def _check_line(line: LineSpec, draft: EntryDraft, route: Route) -> None:
     if draft.reverses_id is None and line.code not in allowed:
         raise _invalid("routing", f"“{route.label}” may not {line.side} {line.code} {code.name}.")
     if code.takes_customer != bool(line.customer_key):
-        raise _invalid("customer", f"{line.code} {code.name} {'needs' if code.takes_customer else 'takes no'} customer.")
+        raise _invalid(
+            "customer", f"{line.code} {code.name} {'needs' if code.takes_customer else 'takes no'} customer."
+        )
     if (line.dimension and not code.dimension) or (code.dimension_required and not line.dimension):
         raise _invalid("dimension", f"{line.code} {code.name}: its dimension is {code.dimension or 'none'}.")
 

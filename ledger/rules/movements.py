@@ -22,7 +22,6 @@ from ledger.rules.routes import (
     INVOICE_FINALIZED,
     OPENING_BALANCE,
     PAYMENT_FEE,
-    PAYMENT_OVER,
     PAYMENT_RETURNED,
     PAYMENT_SUCCEEDED,
     ROUTES,
@@ -41,7 +40,6 @@ __all__ = [
     "INVOICE_FINALIZED",
     "OPENING_BALANCE",
     "PAYMENT_FEE",
-    "PAYMENT_OVER",
     "PAYMENT_RETURNED",
     "PAYMENT_SUCCEEDED",
     "ROUTES",
@@ -57,7 +55,6 @@ __all__ = [
     "invoice_finalized",
     "opening_balance",
     "payment_fee",
-    "payment_over",
     "payment_returned",
     "payment_succeeded",
     "usage_accrued",
@@ -70,11 +67,15 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class CreditUse:
-    """What is taken from one grant: its kind, its account's dimension, and how much."""
+    """What is taken from one grant: its kind, its account's dimension, and how much.
+
+    ``entry_id`` is the reserved id of the entry under which the draws were written.
+    """
 
     kind: str
     dimension: str
     amount: Decimal
+    entry_id: int | None = None
 
 
 def usage_accrued(*, customer_key: str, unit: str, amount: Decimal) -> Lines:
@@ -135,26 +136,21 @@ def credit_used(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> L
     for use in uses:
         _positive(amount=use.amount)
         code = GRANT_ACCOUNT[use.kind]
-        lines += debit(code, use.amount, unit, customer_key=customer_key, dimension=use.dimension)
+        lines += (LineSpec("debit", code, use.amount, unit, customer_key, use.dimension, use.entry_id),)
         if BY_CODE[code].memo:
             lines += debit("4900", use.amount, unit) + credit("9000", use.amount, unit)
     return lines
 
 
-def payment_succeeded(*, customer_key: str, currency: str, amount: Decimal) -> Lines:
-    """Row 14. Money arrived for an invoice."""
+def payment_succeeded(*, customer_key: str, currency: str, amount: Decimal, applied: Decimal | None = None) -> Lines:
+    """Rows 14 and 14b. Money arrived; ``applied`` of it (default all) pays invoices, the rest is the customer's balance."""
     _positive(amount=amount)
-    return debit("1010", amount, currency) + credit("1100", amount, currency, customer_key=customer_key)
-
-
-def payment_over(*, customer_key: str, currency: str, applied: Decimal, excess: Decimal) -> Lines:
-    """Row 14b. More arrived than was owed: the excess is the customer's balance."""
-    _positive(excess=excess)
-    _not_negative(applied=applied)
+    paid = amount if applied is None else applied
+    _not_negative(applied=paid, excess=amount - paid)
     return (
-        *debit("1010", applied + excess, currency),
-        *credit("1100", applied, currency, customer_key=customer_key),
-        *credit("2110", excess, currency, customer_key=customer_key),
+        *debit("1010", amount, currency),
+        *credit("1100", paid, currency, customer_key=customer_key),
+        *credit("2110", amount - paid, currency, customer_key=customer_key),
     )
 
 

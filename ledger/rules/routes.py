@@ -24,7 +24,6 @@ USAGE_ACCRUED = "usage.accrued"
 FEE_RECOGNISED = "fee.recognised"
 INVOICE_FINALIZED = "invoice.finalized"
 PAYMENT_SUCCEEDED = "payment.succeeded"
-PAYMENT_OVER = "payment.over"
 PAYMENT_FEE = "payment.fee"
 PAYMENT_RETURNED = "payment.returned"
 BALANCE_APPLIED = "balance.applied"
@@ -49,8 +48,7 @@ ROUTES: tuple[Route, ...] = (
         ("1110", "2100", "2110", "2200", "6310", "9000"),
         draws_credit=True,
     ),
-    Route(PAYMENT_SUCCEEDED, "Payment succeeded", ("1010",), ("1100",)),
-    Route(PAYMENT_OVER, "Payment above what was owed", ("1010",), ("1100", "2110")),
+    Route(PAYMENT_SUCCEEDED, "Payment succeeded", ("1010",), ("1100", "2110")),
     Route(PAYMENT_FEE, "Processing fee", ("6000",), ("1010",)),
     Route(PAYMENT_RETURNED, "Payment returned", ("1100", "6000"), ("1010",)),
     Route(BALANCE_APPLIED, "Customer balance applied", ("2110",), ("1100",)),

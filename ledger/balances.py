@@ -1,0 +1,165 @@
+"""What customers' accounts hold, and the totals of the books."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from django.db import connection
+from django.db.models import Sum
+
+from ledger.models import Account, AccountCode, Balance, CreditGrant, Line
+from ledger.queries import statement
+from ledger.rules.chart import GRANT_ACCOUNT
+
+_ZERO = Decimal(0)
+
+Status = Literal["scheduled", "active", "used", "expired", "voided"]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerBalances:
+    """A customer's stored balances in one unit, each on its account's normal side.
+
+    ``unbilled`` is accrued usage not yet invoiced, ``held`` what open holds keep of the credits, ``version`` how many
+    lines have moved these balances: the same version is the same state.
+    """
+
+    receivable: Decimal = _ZERO
+    unbilled: Decimal = _ZERO
+    deferred: Decimal = _ZERO
+    customer_balance: Decimal = _ZERO
+    paid_credits: Decimal = _ZERO
+    goodwill_credits: Decimal = _ZERO
+    promotional_credits: Decimal = _ZERO
+    """Promotional and included."""
+    held: Decimal = _ZERO
+    version: int = 0
+
+    @property
+    def credits_total(self) -> Decimal:
+        """All credit that remains, holds not taken off."""
+        return self.paid_credits + self.goodwill_credits + self.promotional_credits
+
+    def with_credit(self, *, kind: str, amount: Decimal) -> "CustomerBalances":
+        """These balances after one more grant of that kind."""
+        name = _FIELD_OF[GRANT_ACCOUNT[kind]]
+        return replace(self, **{name: getattr(self, name) + amount, "version": self.version + 1})
+
+
+_FIELD_OF = {
+    "1100": "receivable",
+    "1110": "unbilled",
+    "2100": "deferred",
+    "2110": "customer_balance",
+    "2000": "paid_credits",
+    "2010": "goodwill_credits",
+    "9010": "promotional_credits",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GrantBalance:
+    """A grant and where its amount is: remaining + used + expired + voided is exactly what was granted."""
+
+    grant: CreditGrant
+    remaining: Decimal
+    held: Decimal
+    used: Decimal
+    expired: Decimal
+    voided: Decimal
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLine:
+    """The total of one account code: debits, credits, and their difference on the debit side."""
+
+    code: str
+    name: str
+    debits: Decimal
+    credits: Decimal
+
+    @property
+    def net(self) -> Decimal:
+        return self.debits - self.credits
+
+
+def of(*, customer_key: str, unit: str) -> CustomerBalances:
+    """A customer's balances in one unit, in one statement; all zero for who never had any."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.code, sum(b.normal_side * (b.debits - b.credits)), sum(b.held), sum(b.version)"
+            "  FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id"
+            " WHERE a.customer_key = %s AND a.unit = %s GROUP BY a.code",
+            [customer_key, unit],
+        )
+        rows = cursor.fetchall()
+    found = CustomerBalances(held=sum((row[2] for row in rows), _ZERO), version=int(sum(row[3] for row in rows)))
+    return replace(found, **{_FIELD_OF[code]: net for code, net, _, _ in rows})
+
+
+def units_of(*, customer_key: str) -> list[str]:
+    """The units in which a customer has accounts."""
+    rows = Account.objects.filter(customer_key=customer_key).values_list("unit_id", flat=True)
+    return sorted(set(rows.distinct()))
+
+
+def grants(
+    *, customer_key: str, at: datetime, unit: str | None = None, after: int | None = None, limit: int = 200
+) -> list[GrantBalance]:
+    """A customer's grants, newest first, each with where its amount is. ``after`` is the last id of the page before."""
+    rows = CreditGrant.objects.filter(customer_key=customer_key).order_by("-id")
+    if unit is not None:
+        rows = rows.filter(unit=unit)
+    if after is not None:
+        rows = rows.filter(pk__lt=after)
+    return with_balances(list(rows[:limit]), at=at)
+
+
+def with_balances(rows: Sequence[CreditGrant], *, at: datetime) -> list[GrantBalance]:
+    """Those grants with where their amounts are, in the same order."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement("grant_balances"), {"grants": [row.pk for row in rows]})
+        parts = {row[0]: row[1:] for row in cursor.fetchall()}
+    found = []
+    for row in rows:
+        remaining, held, used, expired, voided = parts[row.pk]
+        found.append(
+            GrantBalance(row, remaining, held, used, expired, voided, _status(row, remaining, expired, voided, at))
+        )
+    return found
+
+
+def _status(grant: CreditGrant, remaining: Decimal, expired: Decimal, voided: Decimal, at: datetime) -> Status:
+    if grant.expires_at is not None and at >= grant.expires_at and (remaining or expired):
+        return "expired"
+    if remaining:
+        return "scheduled" if at < grant.effective_at else "active"
+    if voided:
+        return "voided"
+    return "expired" if expired else "used"
+
+
+def account_total(*, code: str, unit: str, customer_key: str | None = None) -> Decimal:
+    """The balance of an account code on its normal side: of one customer, or of the whole company."""
+    row = AccountCode.objects.get(pk=code)
+    accounts = Account.objects.filter(code=code, unit=unit)
+    if customer_key is not None:
+        accounts = accounts.filter(customer_key=customer_key)
+    if row.materialised:
+        sums = Balance.objects.filter(account__in=accounts).aggregate(debits=Sum("debits"), credits=Sum("credits"))
+        return row.normal_side * ((sums["debits"] or _ZERO) - (sums["credits"] or _ZERO))
+    sides = dict(Line.objects.filter(account__in=accounts).values_list("side").annotate(total=Sum("amount")))
+    return row.normal_side * (sides.get(1, _ZERO) - sides.get(-1, _ZERO))
+
+
+def trial_balance(*, unit: str, until: datetime | None = None) -> list[TrialLine]:
+    """Debits and credits of every account code that has lines, effective before ``until``; the nets add up to zero."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("trial_balance"),
+            {"unit": unit, "until": until},
+        )
+        return [TrialLine(*row) for row in cursor.fetchall()]
