@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from billing_ops.kit.errors import InvalidInput, NotFound
 from billing_ops.kit.money import plain
 from ledger.models import CreditGrant, Entry, Line
@@ -99,6 +101,12 @@ def entries_for(
         public_id = grant.public_id if isinstance(grant, CreditGrant) else grant
         moved = Line.objects.filter(account__creditgrant__public_id=public_id)
         rows = rows.filter(pk__in=moved.values("entry_id"))
+    return page_of(rows, after=after, limit=limit)
+
+
+def page_of(rows: QuerySet[Entry], *, after: int | None = None, limit: int = 50) -> JournalPage:
+    """A page of any selection of entries, newest first; ``after`` is the id of the last entry of the page before."""
+    rows = rows.order_by("-id")
     if after is not None:
         rows = rows.filter(pk__lt=after)
     found = list(rows[: limit + 1])
