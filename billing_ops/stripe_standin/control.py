@@ -10,7 +10,8 @@ from billing_ops.stripe_standin.delivering import Courier, Parcel
 from billing_ops.stripe_standin.engine import Engine
 from billing_ops.stripe_standin.errors import Json
 from billing_ops.stripe_standin.events import queue
-from billing_ops.stripe_standin.rendering import public
+from billing_ops.stripe_standin.rendering import lines_of, public, show
+from billing_ops.stripe_standin.resources import payments
 from billing_ops.stripe_standin.resources.notifications import new_endpoint
 from billing_ops.stripe_standin.store import counted
 
@@ -121,7 +122,16 @@ class Control:
         }
 
     def _objects(self, sent: Json) -> Json:
-        return {"objects": [public(one) for one in self.account.store.find(sent["kind"])]}
+        """All objects of a kind as the API would show them, oldest first."""
+        with self.account.store.transaction():
+            call = Call(self.account, self.account.clock.now())
+            if sent["kind"] == "line_item":
+                found = [line for one in self.account.store.find("invoice") for line in lines_of(call, one["id"])]
+            elif sent["kind"] == "balance":
+                found = [payments.balance(call)]
+            else:
+                found = [show(call, one) for one in self.account.store.find(sent["kind"])]
+        return {"objects": [public(one) for one in found]}
 
     def _deliveries(self, sent: Json) -> Json:
         rows = self.account.store.run(
