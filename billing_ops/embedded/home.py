@@ -14,7 +14,7 @@ from typing import Any
 from billing_ops.embedded.errors import StartError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_OURS = ("postgres", "valkey", "static", "log", "beat", "stripe-standin", "secrets.json", "ports.json")
+_OURS = ("prepared", "postgres", "valkey", "static", "log", "beat", "stripe-standin", "secrets.json", "ports.json")
 _LOG_LIMIT = 10 * 1024 * 1024
 
 

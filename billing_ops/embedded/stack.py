@@ -1,5 +1,6 @@
 """The parts of one installation, in the order in which they start: database, broker, stand-in, web, worker, beat."""
 
+import hashlib
 import http.client
 import signal
 import sys
@@ -55,14 +56,9 @@ class Stack:
             self.broker.start()
         self._check_stop()
         self._env = self._environment()
-        collecting = self._begin("static", "collectstatic", "--noinput", "--verbosity", "0")
-        if self._env.get("OWNER_DATABASE_URL"):
-            self._manage("prepare", "prepare_database", "--verbosity", "0", BILLING_DB_ROLE="owner")
-        else:
-            self._manage("prepare", "migrate", "--check")
+        self._prepare()
         if self.configuration.standin:
             self._start_standin()
-        self._finish(collecting)
         self._load_demo()
         self._start_programs()
         self._wait_for_the_console()
@@ -155,6 +151,21 @@ class Stack:
     def _manage(self, name: str, *arguments: str, **extra: str) -> None:
         self._finish(self._begin(name, *arguments, **extra))
 
+    def _prepare(self) -> None:
+        """Migrate, grant, collect static files; not again for an embedded database and code that have not changed."""
+        mark = self.home.root / "prepared"
+        state = _code_state()
+        if self.postgres and mark.exists() and mark.read_text() == state:
+            return
+        mark.unlink(missing_ok=True)
+        collecting = self._begin("static", "collectstatic", "--noinput", "--verbosity", "0")
+        if self._env.get("OWNER_DATABASE_URL"):
+            self._manage("prepare", "prepare_database", "--verbosity", "0", BILLING_DB_ROLE="owner")
+        else:
+            self._manage("prepare", "migrate", "--check")
+        self._finish(collecting)
+        mark.write_text(state)
+
     def _load_demo(self) -> None:
         """Once a database: the mark stands in the database, so it goes where the data go."""
         commands = CHECKOUT.glob("*/management/commands/load_demo.py")
@@ -240,6 +251,18 @@ class Stack:
                 words = f"answered with status {status}" if status else "does not answer"
                 raise StartError(f"The console {words}. Last lines of its log:\n{self.home.last_lines('web')}")
             time.sleep(0.03)
+
+
+def _code_state() -> str:
+    """A text that changes when a file of the program does."""
+    digest = hashlib.sha256(sys.version.encode())
+    for folder in ("billing_ops", "metering", "ledger", "plans", "invoicing", "templates"):
+        for path in sorted((CHECKOUT / folder).rglob("*")):
+            if "__pycache__" not in path.parts and path.is_file():
+                about = path.stat()
+                digest.update(f"{path.relative_to(CHECKOUT)} {about.st_size} {about.st_mtime_ns}\n".encode())
+    digest.update((CHECKOUT / "requirements.lock").read_bytes())
+    return digest.hexdigest()
 
 
 def _status_of(configuration: Configuration) -> int:
