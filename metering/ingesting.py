@@ -196,7 +196,7 @@ def _judge(
 def _keep_conflicts(cursor: CursorWrapper, conflicts: list[ReadEvent], at: datetime) -> None:
     if not conflicts:
         return
-    columns = {
+    columns: dict[str, Any] = {
         "keys": [event.key for event in conflicts],
         "contents": [event.content for event in conflicts],
         "sources": [event.source for event in conflicts],

@@ -6,7 +6,7 @@ age of the oldest batch that is in no bucket yet: it says how far the aggregator
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from django.db import connection
@@ -14,10 +14,12 @@ from django.db import connection
 from billing_ops.kit.periods import Period
 from metering.models import Meter
 from metering.rules.aggregation import Verdict
+from metering.rules.envelope import read_data
 from metering.rules.windows import cut
 from metering.sql import statement
 
 MAX_PAGE = 1_000
+_EXACT = Context(prec=80)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,10 @@ def events_of(
         limit=limit + 1,
     )
     events = [_counted(row) for row in rows[:limit]]
-    last = events[-1] if len(rows) > limit else None
-    return EventPage(events=events, next=last and Position(last.occurred_at, last.source, last.event_id))
+    if len(rows) <= limit:
+        return EventPage(events=events, next=None)
+    last = events[-1]
+    return EventPage(events=events, next=Position(last.occurred_at, last.source, last.event_id))
 
 
 def lag(*, at: datetime) -> Lag:
@@ -155,13 +159,14 @@ def lag(*, at: datetime) -> Lag:
 def plain_quantity(value: Decimal) -> Decimal:
     """The same number without the zeros of its column: 374, not 374.000000000000."""
     whole = value.to_integral_value()
-    return whole if value == whole else value.normalize()
+    return whole if value == whole else _EXACT.normalize(value)
 
 
 def _counted(row: tuple[Any, ...]) -> CountedEvent:
     source, event_id, occurred_at, kind, batch, data, value, missing = row
     verdict: Verdict = "counted" if value is not None else "missing" if missing else "not_numeric"
-    return CountedEvent(source, event_id, occurred_at, kind, batch, data, value, verdict)
+    value = None if value is None else plain_quantity(value)
+    return CountedEvent(source, event_id, occurred_at, kind, batch, read_data(data), value, verdict)
 
 
 def _age_seconds(since: datetime | None, at: datetime) -> Decimal:
@@ -174,4 +179,5 @@ def _age_seconds(since: datetime | None, at: datetime) -> Decimal:
 def _rows(name: str, **parameters: object) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement(name), parameters)  # type: ignore[arg-type]  # the stubs do not know the adapters
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows

@@ -72,7 +72,7 @@ def _same(left: Any, right: Any) -> bool:
 def _passes(data: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     found, op, wanted = property_at(data, condition["path"]), condition["op"], condition["value"]
     if op == "exists":
-        return (found is not _ABSENT and found is not None) == wanted
+        return (found is not _ABSENT and found is not None) is bool(wanted)
     if op == "eq":
         return _same(found, wanted)
     if op == "ne":
@@ -83,7 +83,7 @@ def _passes(data: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     if left is None or right is None:
         return False
     compared = {"gt": left > right, "gte": left >= right, "lt": left < right, "lte": left <= right}
-    return compared[op]
+    return compared[str(op)]
 
 
 def matches(data: Mapping[str, Any], filters: Iterable[Mapping[str, Any]]) -> bool:

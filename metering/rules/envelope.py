@@ -158,8 +158,14 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
         source=source,
         id=identifier,
         data=canonical.decode(),
-        extensions=extensions and _encoder.encode(extensions).decode(),
+        extensions=None if extensions is None else _encoder.encode(extensions).decode(),
     )
+
+
+def read_data(text: str) -> dict[str, Any]:
+    """The stored data of an event, numbers exact (an ``int`` or a ``Decimal``)."""
+    data: dict[str, Any] = _decoder.decode(text)
+    return data
 
 
 def key_of(source: str, event_id: str) -> str:

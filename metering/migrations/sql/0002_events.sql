@@ -38,7 +38,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('metering.ensure_month'));
-    IF to_regclass('public.' || partition) IS NOT NULL THEN
+    -- Read from the table: to_regclass would answer from what this connection knew before it waited.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = partition AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
     IF EXISTS (SELECT FROM public.metering_event_default
