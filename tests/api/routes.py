@@ -1,5 +1,6 @@
 """A small API of the tests' own, built from the same parts as the product's: an effect is one audit entry."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError
@@ -32,6 +33,7 @@ from billing_ops.models import AuditEntry
 
 router = ApiRouter(tags=["Notes"])
 refusing: set[str] = set()  # notes that are refused for now
+meanwhile: list[Callable[[], None]] = []  # what happens while a note is being sent
 
 
 class NoteRefused(Conflict):
@@ -86,7 +88,9 @@ def take_note(request: ApiRequest, body: NoteIn) -> NoteOut:
 
 @router.make("/notes/{note_id}/send", scope="credits:write", answer=NoteOut, status=200, transaction=False)
 def send_note(request: ApiRequest, note_id: int) -> dict[str, Any]:
-    """Several transactions: the key is passed down."""
+    """An operation of several transactions."""
+    for act in meanwhile:
+        act()
     key = idempotency.operation_key(request)
     made = NoteOut(id=note_id, subject="s", amount="1", rate=None, due=None, request_id="", operation_key=key)
     return made.model_dump()

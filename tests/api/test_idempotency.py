@@ -103,13 +103,41 @@ def test_keys_of_two_callers_do_not_meet(notes: Api) -> None:
     assert _notes_taken() == 2
 
 
-def test_an_operation_of_several_transactions_gets_the_key_passed_down(notes: Api) -> None:
+def test_an_operation_of_several_transactions_is_answered_once_too(notes: Api) -> None:
     assert notes.post("/notes/7/send", idem=None).json()["code"] == "idempotency.key_missing"
-    one, again, other = (notes.post("/notes/7/send", idem=key).json()["operation_key"] for key in ("k", "k", "l"))
-    assert one == again != other
-    assert len(one) == 46
-    assert one.startswith(f"api:{str(notes.key).split('_')[1]}:")
-    assert not IdempotencyRecord.objects.exists()
+    first, again, other = (notes.post("/notes/7/send", idem=key) for key in ("k", "k", "l"))
+    assert first.content == again.content
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert other.json()["operation_key"] != first.json()["operation_key"]
+    assert first.json()["operation_key"].startswith(f"api:{str(notes.key).split('_')[1]}:")
+    assert len(first.json()["operation_key"]) == 46
+    assert notes.post("/notes/8/send", idem="k").json()["details"]["differs"] == ["note_id"]
+
+
+def test_a_second_sender_of_a_long_operation_is_told_to_come_back(fresh_db: Any, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.api.routes"
+    notes = Api(root="/api/test")
+    inner: list[Any] = []
+
+    def send_again_meanwhile() -> None:
+        def send() -> None:
+            inner.append(Api(key=notes.key, root=notes.root).post("/notes/7/send", idem="k"))
+            connection.close()
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        thread.join(timeout=30)
+
+    routes.meanwhile.append(send_again_meanwhile)
+    try:
+        outer = notes.post("/notes/7/send", idem="k")
+    finally:
+        routes.meanwhile.clear()
+    assert outer.status_code == 200
+    assert (inner[0].status_code, inner[0].json()["code"]) == (409, "idempotency.in_progress")
+    assert inner[0].headers["Retry-After"] == "2"
+    assert notes.post("/notes/7/send", idem="k").content == outer.content
+    connection.close()
 
 
 def test_effect_and_record_commit_together(fresh_db: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

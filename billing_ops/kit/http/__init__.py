@@ -46,8 +46,8 @@ A router is written with three verbs, each view parses, makes one domain call an
 * Raise any ``BillingError``: it is answered as a problem with its ``http_status``, code, kept, remedy and details.
   ``OperationalError`` becomes 503 with Retry-After, anything unforeseen 500.
 * ``make`` runs the view inside the transaction that also stores the answer (a refusal rolls it back and is not
-  stored). An operation that calls out (a payment) takes ``transaction=False`` and passes
-  ``idempotency.operation_key(request)`` down as its own natural key.
+  stored). An operation that calls out (a payment) takes ``transaction=False``: its answer is stored after it.
+  ``idempotency.operation_key(request)`` is a natural key to pass down where an operation asks for one.
 * The function's name is the OpenAPI operation id: make it unique in the whole API. A path has no trailing slash.
 * For a body that is not a Pydantic model read ``request.body`` in an ``ask`` route: ``max_bytes=`` raises the limit of
   1 MB, ``body.check_type(request, types)`` checks the media type, ``openapi={"requestBody": …}`` documents it.

@@ -13,6 +13,7 @@ _PROBLEMS: Final = {
     415: ("Another media type is needed", "body.unsupported_type", "The body is sent as “text/plain”."),
     422: ("The content cannot be accepted", "request.invalid", "1 field cannot be accepted. amount: It is required."),
     500: ("A failure of ours", "server.error", "The request failed for a reason that is ours."),
+    502: ("Stripe refused", "stripe.refused", "Stripe refused the request as it stands."),
     503: ("Try again", "database.unavailable", "The database cannot be reached just now."),
 }
 _HEADERS: Final[dict[int, dict[str, Any]]] = {

@@ -28,7 +28,7 @@ def install(api: NinjaAPI) -> None:
     """Make every exception of an operation a problem."""
     handlers: dict[type[Exception], Any] = {
         Exception: _unexpected,
-        BillingError: lambda _request, error: from_error(error),
+        BillingError: _refused,
         ValidationError: _invalid,
         HttpError: _http_error,
         Http404: lambda request, _error: from_status(request, 404),
@@ -40,6 +40,10 @@ def install(api: NinjaAPI) -> None:
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)
+
+
+def _refused(request: HttpRequest, error: BillingError) -> HttpResponse:
+    return from_error(error, place="query" if request.method == "GET" else "body")
 
 
 def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:
@@ -57,7 +61,7 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     """Ninja wraps what the body's parser raised: the refusal itself says more."""
     cause = error.__cause__
     if isinstance(cause, BillingError):
-        return from_error(cause)
+        return _refused(request, cause)
     return from_status(request, error.status_code)
 
 

@@ -10,14 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 
 from django.db import connection, transaction
 from django.http import HttpResponse
 from pydantic import BaseModel
 
 from billing_ops.kit import clock
-from billing_ops.kit.errors import BillingError, IdempotencyMismatch
+from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
 from billing_ops.kit.http.auth import ApiRequest
 from billing_ops.kit.http.rendering import dumps
 from billing_ops.models import IdempotencyRecord
@@ -41,6 +42,15 @@ class KeyInvalid(BillingError):
     code = "idempotency.key_invalid"
     http_status = 400
     remedy = "Use 1 to 255 visible ASCII characters without spaces."
+
+
+class InProgress(Conflict):
+    """The same key is in use by a request that is still being worked on."""
+
+    code = "idempotency.in_progress"
+    kept = "Nothing was done twice."
+    remedy = "Send the same request again after the seconds that Retry-After says, to get its answer."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "2"}
 
 
 def key_of(request: ApiRequest) -> str:
@@ -67,25 +77,32 @@ def once(
     2. Stored already: the same request gets the stored answer, another raises :class:`IdempotencyMismatch`.
     3. Else run, store, commit: effect and record together. An exception from ``run`` stores nothing.
     """
-    key, principal = key_of(request), str(request.auth.actor.type) + ":" + request.auth.prefix
-    sent = _canonical(values)
-    with transaction.atomic():
-        _lock(principal, key)
-        stored = IdempotencyRecord.objects.filter(principal=principal, key=key).first()
-        if stored is not None:
-            return _replay(stored, operation, sent)
-        status, answer = run()
-        text = dumps(answer.model_dump() if isinstance(answer, BaseModel) else answer)
-        IdempotencyRecord.objects.create(
-            principal=principal,
-            key=key,
-            operation=operation,
-            request=sent,
-            status=status,
-            response=text,
-            created_at=clock.now(),
-        )
-    return HttpResponse(text, status=status, content_type="application/json; charset=utf-8")
+    asked = _Asked.by(request, values, operation)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [asked.lock])
+        return _replay(asked) or _store(asked, *run())
+
+
+def once_apart(
+    request: ApiRequest, values: Mapping[str, Any], run: Callable[[], tuple[int, Any]], *, operation: str
+) -> HttpResponse:
+    """Like :func:`once` for an operation of several transactions, whose steps have natural keys of their own.
+
+    The key is locked for the session and not for a transaction; a second sender does not wait for a call to another
+    company but is refused with :class:`InProgress`. If this process dies before the answer is stored, the same request
+    runs again, and the operation's own keys see to it that what was done is found done.
+    """
+    asked = _Asked.by(request, values, operation)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [asked.lock])
+        (mine,) = cursor.fetchone()
+    if not mine:
+        raise InProgress("The same request is being worked on.")
+    try:
+        return _replay(asked) or _store(asked, *run())
+    finally:
+        with connection.cursor() as cursor:  # a connection that was lost has lost the lock as well
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [asked.lock])
 
 
 def differences(before: Any, after: Any, path: str = "") -> list[str]:
@@ -102,8 +119,43 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
     ]
 
 
-def _replay(stored: IdempotencyRecord, operation: str, sent: Any) -> HttpResponse:
-    differs = ["operation"] if stored.operation != operation else differences(stored.request, sent)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request under its key, in a form that can be compared."""
+
+    principal: str
+    key: str
+    operation: str
+    sent: Any
+    lock: int
+
+    @classmethod
+    def by(cls, request: ApiRequest, values: Mapping[str, Any], operation: str) -> "_Asked":
+        key, principal = key_of(request), f"api_key:{request.auth.prefix}"
+        digest = hashlib.sha256(f"{principal}\0{key}".encode()).digest()
+        lock = int.from_bytes(digest[:8], "big", signed=True)
+        return cls(principal, key, operation, _canonical(values), lock)
+
+
+def _store(asked: _Asked, status: int, answer: Any) -> HttpResponse:
+    text = dumps(answer.model_dump(by_alias=True) if isinstance(answer, BaseModel) else answer)
+    IdempotencyRecord.objects.create(
+        principal=asked.principal,
+        key=asked.key,
+        operation=asked.operation,
+        request=asked.sent,
+        status=status,
+        response=text,
+        created_at=clock.now(),
+    )
+    return HttpResponse(text, status=status, content_type="application/json; charset=utf-8")
+
+
+def _replay(asked: _Asked) -> HttpResponse | None:
+    stored = IdempotencyRecord.objects.filter(principal=asked.principal, key=asked.key).first()
+    if stored is None:
+        return None
+    differs = ["operation"] if stored.operation != asked.operation else differences(stored.request, asked.sent)
     if differs:
         raise IdempotencyMismatch(
             f"This Idempotency-Key was used for another request; it differs in {', '.join(differs)}.",
@@ -126,9 +178,3 @@ def _canonical(values: Mapping[str, Any]) -> Any:
         else:
             plain[name] = value
     return json.loads(dumps(plain))
-
-
-def _lock(principal: str, key: str) -> None:
-    digest = hashlib.sha256(f"{principal}\0{key}".encode()).digest()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(digest[:8], "big", signed=True)])

@@ -43,7 +43,7 @@ def problem(
     )
 
 
-def from_error(error: BillingError, headers: Mapping[str, str] | None = None) -> HttpResponse:
+def from_error(error: BillingError, *, place: str = "body") -> HttpResponse:
     """The problem that a refusal stands for. A refusal that names its ``field`` lists it under ``errors`` too."""
     field = error.details.get("field")
     return problem(
@@ -52,9 +52,9 @@ def from_error(error: BillingError, headers: Mapping[str, str] | None = None) ->
         detail=error.message,
         kept=error.kept,
         remedy=error.remedy,
-        errors=[{"in": "body", "field": str(field), "code": error.code, "message": error.message}] if field else (),
+        errors=[{"in": place, "field": str(field), "code": error.code, "message": error.message}] if field else (),
         details=error.details,
-        headers={**getattr(error, "headers", {}), **(headers or {})},
+        headers=getattr(error, "headers", {}),
     )
 
 

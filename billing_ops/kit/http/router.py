@@ -82,7 +82,7 @@ class ApiRouter(Router):
         """POST that makes something, under an ``Idempotency-Key``.
 
         The view runs inside the transaction that also stores its answer. ``transaction=False`` is for operations that
-        need several (a payment): the key is checked, and the view passes ``idempotency.operation_key(request)`` on.
+        need several (a payment): the answer is stored after them, and meanwhile the key is refused to others.
         """
         return self._route("POST", path, scope, status, answer, keyed=True, transaction=transaction, **extra)
 
@@ -111,6 +111,7 @@ class ApiRouter(Router):
                 [method],
                 handler,
                 auth=door,
+                by_alias=True,
                 response={status: answer},
                 operation_id=view.__name__,
                 summary=summary or view.__name__.replace("_", " ").capitalize(),
@@ -128,17 +129,14 @@ class ApiRouter(Router):
 
 def _keyed(view: Callable[..., Any], operation: str, status: int, answer: Any, transaction: bool) -> Callable[..., Any]:
     @wraps(view)
-    def handler(request: ApiRequest, **values: Any) -> HttpResponse | Any:
-        if not transaction:
-            idempotency.key_of(request)
-            return view(request, **values)
-
+    def handler(request: ApiRequest, **values: Any) -> HttpResponse:
         def run() -> tuple[int, Any]:
             made = view(request, **values)
             is_model = isinstance(answer, type) and issubclass(answer, BaseModel)
             return status, answer.model_validate(made) if is_model and not isinstance(made, answer) else made
 
-        return idempotency.once(request, values, run, operation=operation)
+        once = idempotency.once if transaction else idempotency.once_apart
+        return once(request, values, run, operation=operation)
 
     return handler
 
