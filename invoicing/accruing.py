@@ -94,7 +94,7 @@ def _open_usage(subscription: Subscription, *, at: datetime) -> Iterator[tuple[S
         if item.price.model == Price.Model.FLAT:
             continue
         for period in stored:
-            span = charges.overlap(item, period)
+            span = charges.usage_span(item, Period(period.starts_at, period.ends_at))
             if span is not None and span.start < at:
                 yield item, span
 

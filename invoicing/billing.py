@@ -1,8 +1,8 @@
 """The billing run: what is due becomes drafts, drafts become invoices, invoices are collected.
 
-Rows say what is due (``Subscription.due_at``, ``Invoice.auto_finalize_at``, attempts), so a run may stop anywhere and the
-next one goes on. Each unit is one transaction; a unit that fails is noted as failed work, is left alone until its time
-has come, and stops no other.
+Rows say what is due (``Subscription.due_at``, ``Invoice.auto_finalize_at``, attempts), so a run may stop anywhere and
+the next one goes on. Each unit is one transaction; a unit that fails is noted as failed work, is left alone until its
+time has come, and stops no other.
 
 Lock order across the product: Stripe object, customer, subscription, invoice, then the ledger's (period, wallet,
 balances by id), and the invoice series last.

@@ -38,14 +38,14 @@ def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Ch
     Edge ``n`` is the start of period ``n``. An ended subscription has no period after its last edge.
     """
     periods = {row.number: row for row in subscription.periods.filter(number__in=[number - 1, number])}
-    before, after = periods.get(number - 1), periods.get(number)
+    ended, begun = _stored(periods.get(number - 1)), _stored(periods.get(number))
     charges: list[Charge] = []
     for item in items_of(subscription):
         if item.price.model == Price.Model.FLAT:
-            span = overlap(item, after)
+            span = fee_span(item, begun)
             charges += [advance(item, span)] if span else []
         else:
-            span = overlap(item, before)
+            span = usage_span(item, ended)
             charges += [usage_charge(item, span, at=at)] if span else []
     return charges
 
@@ -128,13 +128,18 @@ def subscriptions_of(customer: Customer) -> list[Subscription]:
     return list(Subscription.objects.filter(customer=customer).select_related("customer").order_by("pk"))
 
 
-def overlap(item: SubscriptionItem, stored: BillingPeriod | None) -> Period | None:
-    """The part of a stored period in which the item is agreed; None when there is none."""
-    if stored is None:
-        return None
-    start = max(item.starts_at, stored.starts_at)
-    end = stored.ends_at if item.ends_at is None else min(item.ends_at, stored.ends_at)
-    return Period(start, end) if start < end else None
+def fee_span(item: SubscriptionItem, begun: Period | None) -> Period | None:
+    """The period whose fee the item owes in advance when it begins; None when it owes none."""
+    return due.owed_in_advance(begun, starts_at=item.starts_at, ends_at=item.ends_at)
+
+
+def usage_span(item: SubscriptionItem, ended: Period | None) -> Period | None:
+    """The service period of the item's usage in a billing period; None when the item was not in force in it."""
+    return due.owed_in_arrears(ended, starts_at=item.starts_at, ends_at=item.ends_at)
+
+
+def _stored(row: BillingPeriod | None) -> Period | None:
+    return None if row is None else Period(row.starts_at, row.ends_at)
 
 
 def _billed_periods(item: SubscriptionItem, *, before: datetime, at: datetime) -> list[Period]:

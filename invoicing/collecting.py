@@ -70,7 +70,7 @@ def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
     """
     work = _begin(public_id, at, actor)
     try:
-        customer = mirroring.ensure_customer(work.invoice.customer)
+        customer = mirroring.ensure_customer(work.invoice.customer, at=at)
         attempt = _fix_payment_method(work.attempt, customer)
         mirror = mirroring.ensure(work.invoice, customer)
         if mirror.status != "paid":

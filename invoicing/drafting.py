@@ -9,7 +9,6 @@
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
@@ -91,8 +90,7 @@ def rated_fields(charge: charges.Charge) -> dict[str, object]:
 
 def write_sums(invoice: Invoice) -> None:
     """Sum a draft's lines, without credits and tax, which are decided at finalisation."""
-    amounts = invoice.lines.values_list("amount", flat=True)
-    subtotal = zero(invoice.currency) + Money(sum((Decimal(one) for one in amounts), Decimal(0)), invoice.currency)
+    subtotal = sum((line.amount for line in invoice.lines.all()), zero(invoice.currency))
     invoice.subtotal = invoice.total = invoice.amount_due = subtotal
     invoice.save(update_fields=["subtotal", "total", "amount_due"])
 

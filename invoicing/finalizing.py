@@ -72,10 +72,11 @@ def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
         invoice = Invoice.objects.select_for_update().get(public_id=public_id)
         if invoice.status != Invoice.Status.DRAFT:
             raise InvoiceNotDraft(f"Invoice {invoice} is {invoice.status}, not a draft.", invoice=public_id)
+        posting.enter_period(effective_at=at)
         lines = _rate_again(invoice, customer, at, actor)
         settled = _settle(invoice, customer, lines, at)
         _write_lines(lines, settled)
-        entry = _post(invoice, customer, lines, settled, at, actor)
+        entry = _post(invoice, lines, settled, at=at, actor=actor)
         _freeze(invoice, customer, settled, entry, at)
         record(
             at=at,
@@ -150,7 +151,7 @@ def _write_lines(lines: Sequence[InvoiceLine], settled: Settled) -> None:
 
 
 def _post(
-    invoice: Invoice, customer: Customer, lines: Sequence[InvoiceLine], settled: Settled, at: datetime, actor: Actor
+    invoice: Invoice, lines: Sequence[InvoiceLine], settled: Settled, *, at: datetime, actor: Actor
 ) -> Entry | None:
     usage = [line for line in lines if line.kind == InvoiceLine.Kind.USAGE]
     accrued = sum((line.unrounded_amount for line in usage), Decimal(0))
@@ -160,7 +161,7 @@ def _post(
         tax[answer.jurisdiction] += answer.amount
     sums = settled.sums
     specs = movements.invoice_finalized(
-        customer_key=customer.key,
+        customer_key=invoice.customer.key,
         currency=invoice.currency,
         receivable=sums.amount_due,
         accrued_cleared=accrued,
@@ -173,19 +174,17 @@ def _post(
     )
     if not specs:
         return None
-    entry = posting.post(
+    return posting.post(
         movement=movements.INVOICE_FINALIZED,
         key=f"invoice:{invoice.public_id}:finalized",
         lines=specs,
         effective_at=at,
         at=at,
         actor=actor,
-        customer_key=customer.key,
+        customer_key=invoice.customer.key,
         refs={"invoice": invoice.public_id},
         reason_code="invoice.finalized",
     )
-    crediting.tie(applied=settled.applied, entry=entry)
-    return entry
 
 
 def _freeze(invoice: Invoice, customer: Customer, settled: Settled, entry: Entry | None, at: datetime) -> None:

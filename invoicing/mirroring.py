@@ -4,15 +4,21 @@ Each step has its own idempotency key and can be repeated; a mirror that exists 
 done before a crash is not done again, however long ago.
 """
 
+from datetime import datetime
+
 from django.db import transaction
 from moneyed import Money
 
+from billing_ops.kit.actor import system
 from billing_ops.kit.money import to_minor, zero
 from invoicing.models import Invoice
 from invoicing.rules.settlement import too_small_to_charge
 from invoicing.settling import MirrorDiffers
 from invoicing.stripe import gateway
+from plans import enrolling
 from plans.models import Customer
+
+_COLLECTING = system("collecting")
 
 MOST_ITEMS = 200
 """Stripe takes 250 items on an invoice; lines beyond this are summed into one item."""
@@ -108,31 +114,27 @@ def amount_to_collect(invoice: Invoice, *, whole: bool = False) -> Money:
     return amount
 
 
-def ensure_customer(customer: Customer) -> Customer:
+def ensure_customer(customer: Customer, *, at: datetime) -> Customer:
     """Make sure that Stripe knows the customer and charges the payment method that we have for it."""
-    if not customer.stripe_id:
-        made = gateway.create_customer(
+    wanted = customer.default_payment_method
+    if customer.stripe_id:
+        found = gateway.fetch_customer(customer.stripe_id)
+        chosen = found.default_payment_method
+        if wanted != chosen:
+            key = f"method:{customer.key}:{wanted}"
+            chosen = gateway.use_payment_method(customer=found.id, payment_method=wanted, key=key)
+    else:
+        found = gateway.create_customer(
             reference=customer.key,
             name=customer.name,
             email=customer.email,
-            payment_method=customer.default_payment_method,
+            payment_method=wanted,
             key=f"customer:{customer.key}",
         )
-        Customer.objects.filter(pk=customer.pk, stripe_id__isnull=True).update(stripe_id=made.id)
-    else:
-        made = gateway.fetch_customer(customer.stripe_id)
-    chosen = made.default_payment_method
-    if customer.stripe_id and customer.default_payment_method != chosen:
-        chosen = gateway.use_payment_method(
-            customer=made.id,
-            payment_method=customer.default_payment_method,
-            key=f"method:{customer.key}:{customer.default_payment_method}",
-        )
-    Customer.objects.filter(pk=customer.pk, default_payment_method=customer.default_payment_method).update(
-        default_payment_method=chosen
+        chosen = found.default_payment_method
+    return enrolling.attach_payment(
+        customer=customer, at=at, actor=_COLLECTING, stripe_id=found.id, default_payment_method=chosen
     )
-    customer.refresh_from_db()
-    return customer
 
 
 def _remember(invoice: Invoice, stripe_id: str) -> None:

@@ -10,8 +10,8 @@ from billing_ops.kit.periods import Period
 from invoicing import charges, taxing
 from invoicing.rules import totals
 from ledger import balances, crediting
-from plans import subscribing
-from plans.models import Customer, Price, Subscription
+from plans import subscriptions
+from plans.models import Customer, Price, Subscription, SubscriptionItem
 
 
 class PreviewTooFar(InvalidInput):
@@ -60,7 +60,7 @@ def _charges(subscription: Subscription, until: datetime, at: datetime) -> list[
     if subscription.due_at is None:
         return rows
     items = charges.items_of(subscription)
-    for edge in subscribing.edges_ahead(subscription, until=until):
+    for edge in subscriptions.edges_ahead(subscription, until=until):
         for item in items:
             if item.price.model == Price.Model.FLAT:
                 span = charges.fee_span(item, edge.begun)
@@ -71,7 +71,7 @@ def _charges(subscription: Subscription, until: datetime, at: datetime) -> list[
     return rows
 
 
-def _usage(item: charges.SubscriptionItem, span: Period, until: datetime, at: datetime) -> list[charges.Charge]:
+def _usage(item: SubscriptionItem, span: Period, until: datetime, at: datetime) -> list[charges.Charge]:
     return [charges.usage_charge(item, span, at=at, until=until)]
 
 

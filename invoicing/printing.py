@@ -87,9 +87,7 @@ def _sums(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def _address(identity: dict[str, str]) -> list[str]:
-    town = " ".join(
-        part for part in (identity.get("postal_code"), identity.get("city"), identity.get("region")) if part
-    )
+    town = " ".join(identity[name] for name in ("postal_code", "city", "region") if identity.get(name))
     tax_id = f"Tax ID {identity['tax_id']}" if identity.get("tax_id") else ""
     fields = (
         identity.get("name"), identity.get("line1"), identity.get("line2"), town, identity.get("country"), tax_id,

@@ -15,10 +15,11 @@ from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import F
+from moneyed import Money
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError
-from billing_ops.kit.money import from_minor, to_minor
+from billing_ops.kit.money import from_minor
 from invoicing.models import Invoice, Payment, PaymentAttempt, StripeObject
 from invoicing.rules.settlement import Share, spread
 from invoicing.stripe import gateway
@@ -95,7 +96,7 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
     open_amounts = [_open_amount(one) for one in invoices]
     shares = spread(amount.amount, open_amounts)
     entry = posting.post(
-        movement="payment_succeeded",
+        movement=movements.PAYMENT_SUCCEEDED,
         key=f"payment:{payment.charge_id}",
         lines=movements.payment_succeeded(
             customer_key=invoice.customer.key,
@@ -114,7 +115,7 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
         invoice=invoice,
         currency=invoice.currency,
         amount=amount,
-        applied=shares.applied,
+        applied=Money(shares.applied, invoice.currency),
         entry=entry,
         paid_at=payment.paid_at,
         recorded_at=at,
@@ -126,7 +127,7 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
 def _open_amount(invoice: Invoice) -> Decimal:
     if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE):
         return Decimal(0)
-    return (invoice.amount_due - invoice.amount_paid).amount
+    return invoice.amount_due.amount - invoice.amount_paid.amount
 
 
 def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
@@ -144,8 +145,3 @@ def _answer_attempts(invoice: Invoice, at: datetime) -> None:
     pending = PaymentAttempt.objects.select_for_update().filter(invoice=invoice, status=PaymentAttempt.Status.PENDING)
     for attempt in pending:
         move_attempt(attempt, PaymentAttempt.Status.SUCCEEDED, resolved_at=at, next_try_at=None)
-
-
-def open_minor(invoice: Invoice) -> int:
-    """What is still to be collected for the invoice alone, in minor units."""
-    return to_minor(from_minor(0, invoice.currency) + invoice.amount_due - invoice.amount_paid)

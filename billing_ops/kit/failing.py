@@ -18,7 +18,8 @@ _LONGEST_WAIT = timedelta(hours=6)
 
 def wait_after(tries: int) -> timedelta:
     """How long to wait after that many failures: 1, 2, 4 … minutes, at most six hours."""
-    return min(_FIRST_WAIT * 2 ** min(tries - 1, 20), _LONGEST_WAIT)
+    doublings: int = 2 ** min(tries - 1, 20)
+    return min(_FIRST_WAIT * doublings, _LONGEST_WAIT)
 
 
 def note(*, task: str, subject: str, error: BaseException, at: datetime, customer_key: str = "") -> FailedWork:

@@ -2,9 +2,8 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
-from djmoney.models.fields import CurrencyField
 
-from billing_ops.kit.fields import amount_field
+from billing_ops.kit.fields import AmountField
 
 
 class Invoice(models.Model):
@@ -28,18 +27,18 @@ class Invoice(models.Model):
 
     public_id = models.CharField(max_length=32, unique=True)
     customer = models.ForeignKey("plans.Customer", on_delete=models.PROTECT, related_name="invoices")
-    currency = CurrencyField(default=None)
+    currency = models.CharField(max_length=3)
     # What made it: "edge:<instant>" for a period's edge. With customer and currency it is the draft's natural key.
     trigger = models.CharField(max_length=64)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT)
     number = models.CharField(max_length=32, unique=True, null=True, blank=True)
-    subtotal = amount_field()
-    credits_applied = amount_field()
-    tax_total = amount_field()
-    total = amount_field()
-    balance_applied = amount_field()
-    amount_due = amount_field()
-    amount_paid = amount_field()
+    subtotal = AmountField()
+    credits_applied = AmountField()
+    tax_total = AmountField()
+    total = AmountField()
+    balance_applied = AmountField()
+    amount_due = AmountField()
+    amount_paid = AmountField()
     drafted_at = models.DateTimeField()
     # When the run may finalise it by itself; NULL: a person does.
     auto_finalize_at = models.DateTimeField(null=True, blank=True)
@@ -118,16 +117,16 @@ class InvoiceLine(models.Model):
     service_start = models.DateTimeField()
     service_end = models.DateTimeField()
     revision = models.PositiveIntegerField(default=1)
-    currency = CurrencyField(default=None)
+    currency = models.CharField(max_length=3)
     quantity = models.DecimalField(max_digits=38, decimal_places=12)
     cumulative_amount = models.DecimalField(max_digits=28, decimal_places=12)
     unrounded_amount = models.DecimalField(max_digits=28, decimal_places=12)
-    amount = amount_field()
-    credits_applied = amount_field()
+    amount = AmountField()
+    credits_applied = AmountField()
     tax_jurisdiction = models.CharField(max_length=64, blank=True)
-    tax_base = amount_field()
+    tax_base = AmountField()
     tax_rate = models.DecimalField(max_digits=9, decimal_places=6, default=0)
-    tax_amount = amount_field()
+    tax_amount = AmountField()
     rule = models.CharField(max_length=64)
     working = models.JSONField(default=list)
     watermark = models.BigIntegerField(null=True, blank=True)

@@ -2,9 +2,8 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
-from djmoney.models.fields import CurrencyField
 
-from billing_ops.kit.fields import amount_field
+from billing_ops.kit.fields import AmountField
 from invoicing.models.invoices import Invoice
 
 
@@ -25,8 +24,8 @@ class PaymentAttempt(models.Model):
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveIntegerField()
     idempotency_key = models.CharField(max_length=128, unique=True)
-    currency = CurrencyField(default=None)
-    amount = amount_field()
+    currency = models.CharField(max_length=3)
+    amount = AmountField()
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     failure_code = models.CharField(max_length=64, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
@@ -60,9 +59,9 @@ class Payment(models.Model):
 
     stripe_charge_id = models.CharField(max_length=64, unique=True)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
-    currency = CurrencyField(default=None)
-    amount = amount_field()
-    applied = amount_field()  # what settled the invoice; the rest went to the customer balance
+    currency = models.CharField(max_length=3)
+    amount = AmountField()
+    applied = AmountField()  # what settled the invoice; the rest went to the customer balance
     entry = models.OneToOneField("ledger.Entry", on_delete=models.PROTECT, related_name="+")
     paid_at = models.DateTimeField()
     recorded_at = models.DateTimeField()

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from billing_ops.kit.periods import Period
+
 LATE_USAGE_WINDOW = timedelta(days=36)
 """How long after a period's end late usage is looked for: one day more than the oldest event that is accepted."""
 
@@ -14,3 +16,19 @@ def trigger_of_edge(edge: datetime) -> str:
 def may_still_change(service_end: datetime, at: datetime) -> bool:
     """Whether usage of a period that ended then can still arrive at ``at``."""
     return at < service_end + LATE_USAGE_WINDOW
+
+
+def owed_in_advance(begun: Period | None, *, starts_at: datetime, ends_at: datetime | None) -> Period | None:
+    """The period whose fee an item owes at the edge where ``begun`` begins: the item is in force at that instant."""
+    if begun is None or starts_at > begun.start or (ends_at is not None and ends_at <= begun.start):
+        return None
+    return begun
+
+
+def owed_in_arrears(ended: Period | None, *, starts_at: datetime, ends_at: datetime | None) -> Period | None:
+    """The part of the period just ended in which an item was in force: the service period of its usage line."""
+    if ended is None:
+        return None
+    start = max(ended.start, starts_at)
+    end = ended.end if ends_at is None else min(ended.end, ends_at)
+    return Period(start, end) if start < end else None

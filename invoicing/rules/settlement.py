@@ -9,7 +9,7 @@ MINIMUM_CHARGE = {
     "CAD": Decimal("0.50"), "AUD": Decimal("0.50"), "JPY": Decimal(50), "SEK": Decimal("3.00"),
     "DKK": Decimal("2.50"), "NOK": Decimal("3.00"), "NZD": Decimal("0.50"), "SGD": Decimal("0.50"),
 }  # fmt: skip
-"""Stripe's smallest charge by currency (docs.stripe.com/currencies#minimum-and-maximum-charge-amounts). Others: none."""
+"""Stripe's smallest charge by currency (docs.stripe.com/currencies, minimum charge amounts). Others: none known."""
 
 
 @dataclass(frozen=True, slots=True)

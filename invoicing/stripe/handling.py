@@ -70,7 +70,7 @@ def due(*, at: datetime, limit: int = 200) -> list[int]:
 
 
 def handle_due(*, at: datetime) -> int:
-    """Handle every event that is due; one that fails keeps its error and stops no other. Returns how many there were."""
+    """Handle every event that is due and return how many there were; one that fails keeps its error, stops no other."""
     found = due(at=at)
     for event_pk in found:
         try:
