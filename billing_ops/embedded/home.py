@@ -101,6 +101,10 @@ class Home:
             _write(path, known)
         return known[name]
 
+    def known_port(self, name: str) -> int:
+        """The port remembered for a service; raises ``KeyError`` when it never had one."""
+        return int(_read(self.root / "ports.json")[name])
+
     def empty(self) -> None:
         """Delete what we made, and nothing else that may be in the directory."""
         for name in _OURS:

@@ -90,10 +90,10 @@ class Child:
         if process is None:
             return None
         if process.returncode is None:
-            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
-                return None
-            self._signal_group(signal.SIGKILL)  # before the id is given back to the system
+            with suppress(ChildProcessError):  # somebody else has waited for it
+                if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    return None
+                self._signal_group(signal.SIGKILL)  # before the id is given back to the system
             process.wait()
         return process.returncode
 
