@@ -21,6 +21,9 @@ class Xid8Field(models.Field):  # type: ignore[type-arg]  # not subscriptable wh
     def db_type(self, connection: Any) -> str:
         return "xid8"
 
+    def get_prep_value(self, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else super().get_prep_value(value)  # an integer has no cast to it
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> int | None:
         return None if value is None else int(value)
 
