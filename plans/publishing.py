@@ -77,6 +77,18 @@ def create_plan(*, key: str, name: str, at: datetime, actor: Actor) -> Plan:
     return plan
 
 
+def create_with_draft(*, key: str, name: str, spec: VersionSpec, at: datetime, actor: Actor) -> Plan:
+    """Create a plan and draft its first version, both or neither; the same again is the old row.
+
+    Raises what :func:`create_plan` and :func:`draft_version` raise: :class:`VersionPublished` when the first version
+    was published and says something else.
+    """
+    with transaction.atomic():
+        plan = create_plan(key=key, name=name, at=at, actor=actor)
+        draft_version(plan=plan, spec=spec, number=1, at=at, actor=actor)
+    return plan
+
+
 def draft_version(
     *, plan: Plan, spec: VersionSpec, at: datetime, actor: Actor, number: int | None = None
 ) -> PlanVersion:

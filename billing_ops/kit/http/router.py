@@ -1,4 +1,4 @@
-"""Routes: three verbs that bring authentication, idempotency and the documentation of every answer with them."""
+"""Routes: four verbs that bring authentication, idempotency and the documentation of every answer with them."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -66,7 +66,7 @@ class ApiKeyAuth(HttpBearer):
 
 
 class ApiRouter(Router):
-    """A router whose routes are declared with :meth:`read`, :meth:`make` and :meth:`ask`."""
+    """A router whose routes are declared with :meth:`read`, :meth:`make`, :meth:`change` and :meth:`ask`."""
 
     def read(self, path: str, *, scope: str, answer: Any, **extra: Any) -> Callable[[View], View]:
         """GET: answers 200 with ``answer`` and changes nothing."""
@@ -75,6 +75,12 @@ class ApiRouter(Router):
     def ask(self, path: str, *, scope: str, answer: Any, status: int = 200, **extra: Any) -> Callable[[View], View]:
         """POST without a key: it makes nothing (a calculation), or its content is its own identity (events)."""
         return self._route("POST", path, scope, status, answer, **extra)
+
+    def change(
+        self, path: str, *, scope: str, answer: Any, method: str = "PATCH", **extra: Any
+    ) -> Callable[[View], View]:
+        """PATCH (or PUT): sets what exists to the values sent, so the same again changes nothing and needs no key."""
+        return self._route(method, path, scope, 200, answer, **extra)
 
     def make(
         self, path: str, *, scope: str, answer: Any, status: int = 201, transaction: bool = True, **extra: Any
@@ -147,8 +153,10 @@ def _documented(
     statuses = {*_ALWAYS, *problems}
     if "{" in path:
         statuses.add(404)
-    if method == "POST":
+    if method != "GET":
         statuses |= {413, 415}
+    if method in ("PATCH", "PUT"):
+        statuses |= {409}
     if keyed:
         statuses |= {404, 409}
     documented: dict[str, Any] = {**extra, "x-scope": scope}
