@@ -145,7 +145,7 @@ class PreviewsOut(Out):
     items: list[PreviewOut]
 
 
-@router.read("/invoices", scope="invoices:read", answer=Page[InvoiceSummaryOut])
+@router.read("/invoices", scope="invoices:read", answer=Page[InvoiceSummaryOut], problems=(404,))
 def list_invoices(request: ApiRequest, query: Query[InvoicesQuery]) -> Page[InvoiceSummaryOut]:
     """Invoices, the newest first."""
     rows = Invoice.objects.select_related("customer")

@@ -27,6 +27,13 @@ class BodyTooLarge(BillingError):
     http_status = 413
 
 
+class UnexpectedBody(BillingError):
+    """A body was sent to an operation that takes none."""
+
+    code = "body.unexpected"
+    http_status = 422
+
+
 class UnsupportedBody(BillingError):
     """The body comes in another media type or encoding than the operation reads."""
 
@@ -59,6 +66,12 @@ def check_size(request: HttpRequest, limit_bytes: int) -> None:
             remedy="Send it in smaller parts.",
             limit_bytes=limit_bytes,
         )
+
+
+def check_empty(request: HttpRequest) -> None:
+    """Refuse fields where none are read: whoever sends them expects them to matter. ``{}`` passes."""
+    if request.body.strip() not in (b"", b"{}"):
+        raise UnexpectedBody("This operation takes no body.", remedy="Send none, or {}.")
 
 
 def parse(raw: bytes) -> Any:

@@ -40,12 +40,19 @@ class ApiKeyAuth(HttpBearer):
             raise ValueError(f"{scope} is not a scope")
         self.scope = scope
         self.max_bytes = max_bytes
+        self.bodiless = False
         self.query_names: frozenset[str] = frozenset()
         self.repeatable: frozenset[str] = frozenset()
 
     def __call__(self, request: HttpRequest) -> Caller:
         caller = authenticate(request.headers.get("Authorization", ""), scope=self.scope, at=clock.now())
         body.check_size(request, self.max_bytes)
+        if self.bodiless:
+            body.check_empty(request)
+        self._check_query(request)
+        return caller
+
+    def _check_query(self, request: HttpRequest) -> None:
         for name, values in request.GET.lists():
             if name not in self.query_names:
                 known = ", ".join(sorted(self.query_names)) or "none"
@@ -58,7 +65,6 @@ class ApiKeyAuth(HttpBearer):
                 raise QueryInvalid(f"The query parameter “{name}” is given {len(values)} times.", field=name)
             if any("\0" in value for value in values):
                 raise QueryInvalid(f"The query parameter “{name}” holds U+0000.", field=name)
-        return caller
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
         """Not used: ``__call__`` does it all."""
@@ -124,6 +130,7 @@ class ApiRouter(Router):
                 openapi_extra=_documented(scope, method, path, keyed=keyed, problems=problems, extra=openapi or {}),
             )
             operation = self.path_operations[path].operations[-1]
+            door.bodiless = keyed and not any(model.__ninja_param_source__ == "body" for model in operation.models)
             for model in operation.models:
                 if model.__ninja_param_source__ == "query":
                     door.query_names = frozenset(model.__ninja_flatten_map__)
