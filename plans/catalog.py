@@ -105,7 +105,7 @@ def _tiers_of(price: Price) -> tuple[Tier, ...]:
     return tuple(Tier(row.up_to, row.unit_amount, row.flat_amount) for row in rows)
 
 
-def _prefetches(prefix: str) -> list[Prefetch[str]]:
+def _prefetches(prefix: str) -> "list[Prefetch[str]]":
     prices = Price.objects.order_by("position", "id").select_related("meter")
     return [
         Prefetch(f"{prefix}prices", prices),
