@@ -5,8 +5,10 @@ work, so a lost message loses nothing.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_ops.settings")
 
@@ -14,5 +16,22 @@ app = Celery("billing_ops")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# name of the schedule -> task, interval in seconds
-app.conf.beat_schedule = {}
+
+def _every(task: str, seconds: int) -> dict[str, Any]:
+    # A message that was not taken before the next one comes says nothing new: it expires instead of piling up.
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5)}}
+
+
+app.conf.beat_schedule = {
+    "fold usage events into buckets": _every("metering.advance", 1),
+    "draft and finalise what is due": _every("invoicing.bill", 60),
+    "collect open invoices": _every("invoicing.collect_due", 60),
+    "handle stored Stripe events": _every("invoicing.handle_due_events", 30),
+    "fetch Stripe events that never arrived": _every("invoicing.sweep_stripe_events", 300),
+    "expire credits": _every("ledger.expire_credits", 3600),
+    "accrue usage and earn prepaid fees": {"task": "invoicing.accrue", "schedule": crontab(hour="0", minute="10")},
+    "bill late usage of ended subscriptions": {
+        "task": "invoicing.bill_late",
+        "schedule": crontab(hour="1", minute="10"),
+    },
+}

@@ -11,7 +11,7 @@ balances by id), and the invoice series last.
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
 
@@ -19,11 +19,13 @@ from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from invoicing import accruing, collecting, drafting, finalizing
 from invoicing.models import Invoice
+from invoicing.rules import due
 from plans.models import Customer, Subscription
 
 log = logging.getLogger(__name__)
 
-DRAFT, FINALIZE, COLLECT, ACCRUE = "invoicing.draft", "invoicing.finalize", "invoicing.collect", "invoicing.accrue"
+DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", "invoicing.finalize"
+COLLECT, ACCRUE = "invoicing.collect", "invoicing.accrue"
 _BATCH = 200
 
 
@@ -56,10 +58,29 @@ def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:
             return tally
 
 
+def bill_late(*, at: datetime, actor: Actor) -> Tally:
+    """Draft what arrived late for ended subscriptions, once their late-usage window has closed.
+
+    A running subscription needs none of this: its next invoice takes the difference. The window of a month in which a
+    subscription is looked at forgives a run that did not happen; with nothing new there is no draft.
+    """
+    closed = at - due.LATE_USAGE_WINDOW
+    ended = Subscription.objects.filter(
+        status=Subscription.Status.ENDED, ends_at__lte=closed, ends_at__gt=closed - timedelta(days=30)
+    )
+    keys = ended.order_by("pk").values_list("pk", flat=True).iterator()
+    return _each(
+        LATE,
+        map(str, keys),
+        lambda one: drafting.draft_late(subscription_id=int(one), at=at, actor=actor),
+        at=at,
+    )
+
+
 def finalize_due(*, at: datetime, actor: Actor) -> Tally:
     """Finalise the drafts whose grace has passed."""
-    due = Invoice.objects.filter(status=Invoice.Status.DRAFT, auto_finalize_at__lte=at)
-    ids = due.order_by("auto_finalize_at", "pk").values_list("public_id", flat=True)
+    ready = Invoice.objects.filter(status=Invoice.Status.DRAFT, auto_finalize_at__lte=at)
+    ids = ready.order_by("auto_finalize_at", "pk").values_list("public_id", flat=True)
     return _each(FINALIZE, ids.iterator(), lambda one: finalizing.finalize(public_id=one, at=at, actor=actor), at=at)
 
 
@@ -90,10 +111,10 @@ def run(*, until: datetime, at: datetime, actor: Actor) -> dict[str, Tally]:
 
 
 def _due_edges(until: datetime) -> list[tuple[int, datetime]]:
-    due = Subscription.objects.filter(due_at__lte=until).order_by("due_at", "customer_id")
+    rows = Subscription.objects.filter(due_at__lte=until).order_by("due_at", "customer_id")
     return [
         (customer_id, edge)
-        for customer_id, edge in due.values_list("customer_id", "due_at").distinct()[:_BATCH]
+        for customer_id, edge in rows.values_list("customer_id", "due_at").distinct()[:_BATCH]
         if edge is not None
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Max, Q, Sum
+from django.db.models import Count, Max, Q, Sum
 
 from billing_ops.kit.money import plain
 from billing_ops.kit.periods import Period
@@ -50,13 +50,16 @@ def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Ch
     return charges
 
 
-def late(subscription: Subscription, *, before: datetime, at: datetime) -> list[Charge]:
-    """Differences that late usage made to periods that were billed and finalised, and ended before ``before``."""
+def late(subscription: Subscription, *, before: datetime, at: datetime, whenever: bool = False) -> list[Charge]:
+    """Differences that late usage made to periods that were billed and finalised, and ended before ``before``.
+
+    Periods so long ago that live usage of them is refused are looked at when ``whenever`` is set.
+    """
     charges: list[Charge] = []
     for item in items_of(subscription):
         if item.price.model == Price.Model.FLAT:
             continue
-        for span in _billed_periods(item, before=before, at=at):
+        for span in _billed_periods(item, before=before, since=None if whenever else at - due.LATE_USAGE_WINDOW):
             charge = usage_charge(item, span, at=at)
             if charge.amounts.unrounded:
                 charges.append(charge)
@@ -142,19 +145,15 @@ def _stored(row: BillingPeriod | None) -> Period | None:
     return None if row is None else Period(row.starts_at, row.ends_at)
 
 
-def _billed_periods(item: SubscriptionItem, *, before: datetime, at: datetime) -> list[Period]:
-    """Service periods of the item that may still change and whose last bill is final (a draft re-rates itself)."""
-    rows = (
-        InvoiceLine.objects.filter(
-            item=item,
-            kind=InvoiceLine.Kind.USAGE,
-            service_end__lt=before,
-            service_end__gt=at - due.LATE_USAGE_WINDOW,
-        )
-        .values("service_start", "service_end")
-        .annotate(
-            drafts=Sum("revision", filter=Q(invoice__status=Invoice.Status.DRAFT)),
-        )
+def _billed_periods(item: SubscriptionItem, *, before: datetime, since: datetime | None) -> list[Period]:
+    """Service periods of the item whose last bill is final (a draft re-rates itself)."""
+    rows = InvoiceLine.objects.filter(item=item, kind=InvoiceLine.Kind.USAGE, service_end__lt=before)
+    if since is not None:
+        rows = rows.filter(service_end__gt=since)
+    spans = (
+        rows.values("service_start", "service_end")
+        .annotate(drafts=Count("pk", filter=Q(invoice__status=Invoice.Status.DRAFT)))
+        .filter(drafts=0)
         .order_by("service_start")
     )
-    return [Period(row["service_start"], row["service_end"]) for row in rows if row["drafts"] is None]
+    return [Period(row["service_start"], row["service_end"]) for row in spans]

@@ -21,7 +21,7 @@ from billing_ops.kit.money import zero
 from invoicing import charges
 from invoicing.accruing import lock_customer
 from invoicing.models import Invoice, InvoiceLine
-from invoicing.rules.due import trigger_of_edge
+from invoicing.rules.due import trigger_of_edge, trigger_of_late_usage
 from plans import subscribing
 from plans.models import Customer, Subscription
 
@@ -42,11 +42,30 @@ def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor) -> li
         for currency, subscriptions in sorted(by_currency.items()):
             found = [charge for one in subscriptions for charge in _charges_of(one, edge, at)]
             if found:
+                # Only usage waits for late events; fees alone may be finalised at once.
                 waits = any(charge.kind == InvoiceLine.Kind.USAGE for charge in found)
-                invoice = _take_or_make(customer, currency, edge, at, actor, waits=waits)
+                grace = timedelta(seconds=settings.INVOICE_GRACE_SECONDS if waits else 0)
+                invoice = _take_or_make(customer, currency, trigger_of_edge(edge), edge + grace, at=at, actor=actor)
                 add_lines(invoice, found, at=at)
                 made.append(invoice)
         return made
+
+
+def draft_late(*, subscription_id: int, at: datetime, actor: Actor) -> Invoice | None:
+    """Draft the late usage of a subscription that has ended; None when nothing came in late.
+
+    Only what raises the bill is drafted by itself: with nothing else to charge, less usage needs a credit note.
+    """
+    with transaction.atomic():
+        subscription = Subscription.objects.select_related("version", "customer").get(pk=subscription_id)
+        lock_customer(subscription.customer_id)
+        found = charges.late(subscription, before=at, at=at, whenever=True)
+        if sum((charge.amounts.amount for charge in found), Decimal(0)) <= 0:
+            return None
+        trigger = trigger_of_late_usage(subscription.key, at)
+        invoice = _take_or_make(subscription.customer, subscription.version.currency, trigger, at, at=at, actor=actor)
+        add_lines(invoice, found, at=at)
+        return invoice
 
 
 def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime) -> None:
@@ -101,13 +120,9 @@ def _charges_of(subscription: Subscription, edge: datetime, at: datetime) -> lis
 
 
 def _take_or_make(
-    customer: Customer, currency: str, edge: datetime, at: datetime, actor: Actor, *, waits: bool
+    customer: Customer, currency: str, trigger: str, auto_finalize_at: datetime, *, at: datetime, actor: Actor
 ) -> Invoice:
-    """The draft under this edge's key. A final invoice of the same edge stays as it is, and the key gets a suffix.
-
-    Only usage ``waits`` for late events; an invoice of fees alone may be finalised at once.
-    """
-    trigger = trigger_of_edge(edge)
+    """The draft under this trigger. A final invoice of the same trigger stays as it is, and the key gets a suffix."""
     taken = dict(
         Invoice.objects.filter(customer=customer, currency=currency, trigger__startswith=trigger).values_list(
             "trigger", "status"
@@ -120,7 +135,6 @@ def _take_or_make(
     if key in taken:
         return Invoice.objects.select_for_update().get(customer=customer, currency=currency, trigger=key)
     nothing = zero(currency)
-    grace = timedelta(seconds=settings.INVOICE_GRACE_SECONDS) if waits else timedelta(0)
     invoice = Invoice.objects.create(
         public_id=f"inv_{secrets.token_hex(10)}",
         customer=customer,
@@ -134,7 +148,7 @@ def _take_or_make(
         amount_due=nothing,
         amount_paid=nothing,
         drafted_at=at,
-        auto_finalize_at=edge + grace,
+        auto_finalize_at=auto_finalize_at,
     )
     record(
         at=at,
@@ -143,6 +157,6 @@ def _take_or_make(
         subject_type="invoice",
         subject_key=invoice.public_id,
         customer_key=customer.key,
-        summary=f"Draft for {edge:%Y-%m-%d}",
+        summary=f"Draft for {trigger}",
     )
     return invoice

@@ -19,6 +19,12 @@ def bill() -> None:
     billing.finalize_due(at=at, actor=RUN)
 
 
+@shared_task(name="invoicing.bill_late")
+def bill_late() -> None:
+    """Bill usage that came in late for subscriptions that have ended."""
+    billing.bill_late(at=clock.now(), actor=RUN)
+
+
 @shared_task(name="invoicing.collect_due")
 def collect_due() -> None:
     """Collect what is open and untried, and ask again where Stripe's answer is unknown."""

@@ -1,6 +1,7 @@
 """What a period's edge makes due, and which earlier periods may still change."""
 
 from datetime import datetime, timedelta
+from hashlib import blake2b
 
 from billing_ops.kit.periods import Period
 
@@ -13,9 +14,10 @@ def trigger_of_edge(edge: datetime) -> str:
     return f"edge:{edge:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def may_still_change(service_end: datetime, at: datetime) -> bool:
-    """Whether usage of a period that ended then can still arrive at ``at``."""
-    return at < service_end + LATE_USAGE_WINDOW
+def trigger_of_late_usage(subscription_key: str, at: datetime) -> str:
+    """The natural key of an invoice over late usage of an ended subscription, one a day."""
+    digest = blake2b(subscription_key.encode(), digest_size=12).hexdigest()
+    return f"late:{digest}:{at:%Y-%m-%d}"
 
 
 def owed_in_advance(begun: Period | None, *, starts_at: datetime, ends_at: datetime | None) -> Period | None:
