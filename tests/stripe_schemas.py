@@ -64,7 +64,8 @@ class Endpoint:
 
 def _file(module: str) -> Path:
     spec = importlib.util.find_spec("stripe")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
@@ -139,53 +140,48 @@ class _Deriver:
         def inner(one: ast.expr) -> Schema:
             return self._convert(one, module, scope, closed=closed)
 
+        found: Schema
         match node:
-            case ast.Constant(value=None):
-                return {"type": "null"}
             case ast.Constant(value=str(text)):
-                return inner(ast.parse(text, mode="eval").body)
+                found = inner(ast.parse(text, mode="eval").body)
+            case ast.Constant(value=None):
+                found = {"type": "null"}
             case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-                return {"anyOf": [inner(left), inner(right)]}
+                found = {"anyOf": [inner(left), inner(right)]}
             case ast.Subscript(value=ast.Name(id=head), slice=argument):
-                return self._subscript(head, argument, inner)
+                found = self._subscript(head, argument, inner)
             case ast.Name(id=name) if name in _PLAIN:
-                return _PLAIN[name]
-            case ast.Name(id=name):
-                return self._named([name], module, scope, closed=closed)
-            case ast.Attribute():
-                return self._named(ast.unparse(node).split("."), module, scope, closed=closed)
-        raise NotImplementedError(ast.unparse(node))
+                found = _PLAIN[name]
+            case ast.Name() | ast.Attribute():
+                found = self._named(ast.unparse(node).split("."), module, scope, closed=closed)
+            case _:
+                raise NotImplementedError(ast.unparse(node))
+        return found
 
     @staticmethod
     def _subscript(head: str, argument: ast.expr, inner: Any) -> Schema:
         parts = argument.elts if isinstance(argument, ast.Tuple) else [argument]
+        found: Schema
         match head:
             case "Optional":
-                return {"anyOf": [inner(argument), {"type": "null"}]}
+                found = {"anyOf": [inner(argument), {"type": "null"}]}
             case "NotRequired":
-                return dict(inner(argument))
+                found = inner(argument)
             case "Union":
-                return {"anyOf": [inner(part) for part in parts]}
+                found = {"anyOf": [inner(part) for part in parts]}
             case "Literal":
-                return {"enum": [ast.literal_eval(part) for part in parts]}
+                found = {"enum": [ast.literal_eval(part) for part in parts]}
             case "List" | "Sequence":
-                return {"type": "array", "items": inner(argument)}
-            case "Dict" | "Mapping":
-                return {"type": "object", "additionalProperties": inner(parts[1])}
-            case "UntypedStripeObject":
-                return {"type": "object", "additionalProperties": inner(argument)}
+                found = {"type": "array", "items": inner(argument)}
+            case "Dict" | "Mapping" | "UntypedStripeObject":
+                found = {"type": "object", "additionalProperties": inner(parts[-1])}
             case "ExpandableField":
-                return {"anyOf": [{"type": "string"}, inner(argument)]}
+                found = {"anyOf": [{"type": "string"}, inner(argument)]}
             case "ListObject":
-                data = {"type": "array", "items": inner(argument)}
-                fields = {
-                    "object": {"enum": ["list"]},
-                    "data": data,
-                    "has_more": {"type": "boolean"},
-                    "url": {"type": "string"},
-                }
-                return {"type": "object", "properties": fields, "required": ["object", "data", "has_more"]}
-        raise NotImplementedError(head)
+                found = _list_of(inner(argument))
+            case _:
+                raise NotImplementedError(head)
+        return found
 
     def _named(self, path: list[str], module: str, scope: list[ast.ClassDef], *, closed: bool) -> Schema:
         """A class by its name: nested in an enclosing one, of this module, or imported."""
@@ -218,11 +214,22 @@ class _Deriver:
         return self.object(kind) if kind is not None and OBJECTS.get(kind) == source else _CUT
 
 
+def _list_of(item: Schema) -> Schema:
+    fields = {
+        "object": {"enum": ["list"]},
+        "data": {"type": "array", "items": item},
+        "has_more": {"type": "boolean"},
+        "url": {"type": "string"},
+    }
+    return {"type": "object", "properties": fields, "required": ["object", "data", "has_more"]}
+
+
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
     for line in node.body:
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            if not line.target.id.startswith("_") and "ClassVar" not in _heads(line.annotation):
-                yield line.target.id, line.annotation
+        if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name):
+            continue
+        if not line.target.id.startswith("_") and "ClassVar" not in _heads(line.annotation):
+            yield line.target.id, line.annotation
 
 
 def _heads(annotation: ast.expr) -> set[str]:

@@ -42,7 +42,7 @@ def _routes() -> list[Route]:
         Route("POST", "/v1/customers", c.create, c.CREATE),
         Route("GET", "/v1/customers/{id}", c.retrieve),
         Route("POST", "/v1/customers/{id}", c.update, c.UPDATE),
-        Route("GET", "/v1/customers/{id}/payment_methods", m.of_customer, m.LIST),
+        Route("GET", "/v1/customers/{id}/payment_methods", m.of_customer, m.LIST_OF_CUSTOMER),
         Route("GET", "/v1/customers/{id}/payment_methods/{payment_method}", m.of_customer_one),
         Route("GET", "/v1/payment_methods", m.listed, m.LIST, ("customer",)),
         Route("POST", "/v1/payment_methods", m.create, m.CREATE, ("type", "card")),

@@ -12,7 +12,7 @@ API_VERSION = "2026-10-28.endive"
 
 
 def assert_conforms(standin: Standin, *, refused: bool = False) -> None:
-    """Every request in the log has parameters that Stripe knows, at the pinned version; every object and event is valid.
+    """Every logged request has parameters that Stripe knows, at the pinned version; every object and event is valid.
 
     Requests that were answered 4xx for their form are left out when ``refused`` is true: for tests that send them.
     """
@@ -49,7 +49,7 @@ def unknown_fields(kind: str, found: Json) -> list[str]:
     def walk(schema: Json, value: Any, path: str) -> list[str]:
         schema = definitions[schema["$ref"].removeprefix("#/$defs/")] if "$ref" in schema else schema
         if "anyOf" in schema:
-            found = [walk(option, value, path) for option in schema["anyOf"] if _fits(option, value)]
+            found = [walk(option, value, path) for option in schema["anyOf"] if _fits(option, value, definitions)]
             return min(found, key=len, default=[])
         if isinstance(value, list):
             return [problem for one in value for problem in walk(schema.get("items", {}), one, f"{path}[]")]
@@ -60,9 +60,6 @@ def unknown_fields(kind: str, found: Json) -> list[str]:
         return strange + [
             problem for name in value if name in known for problem in walk(known[name], value[name], f"{path}.{name}")
         ]
-
-    def _fits(schema: Json, value: Any) -> bool:
-        return Draft202012Validator({**schema, "$defs": definitions}).is_valid(value)
 
     return walk({"$ref": f"#/$defs/{kind}"}, found, "")
 
@@ -88,24 +85,23 @@ def coerce(schema: Any, value: Any, whole: Any) -> Any:
     if "$ref" in schema:
         return coerce(whole["$defs"][schema["$ref"].removeprefix("#/$defs/")], value, whole)
     if "anyOf" in schema:
-        for option in schema["anyOf"]:
-            meant = coerce(option, value, whole)
-            if Draft202012Validator({**option, "$defs": whole.get("$defs", {})}).is_valid(meant):
-                return meant
-        return value
-    if isinstance(value, str):
-        return _scalar(schema, value)
-    if isinstance(value, list) and schema.get("type") == "array":
-        return [coerce(schema["items"], one, whole) for one in value]
+        meanings = ((option, coerce(option, value, whole)) for option in schema["anyOf"])
+        definitions = whole.get("$defs", {})
+        fitting = (meant for option, meant in meanings if _fits(option, meant, definitions))
+        return next(fitting, value)
     if isinstance(value, list) and schema.get("type") == "object":  # keys that are digits
         value = {str(index): one for index, one in enumerate(value)}
+    if isinstance(value, list):
+        return [coerce(schema.get("items", {}), one, whole) for one in value]
     if isinstance(value, dict):
         properties, other = schema.get("properties", {}), schema.get("additionalProperties")
-        return {
-            name: coerce(properties.get(name, other if isinstance(other, dict) else {}), one, whole)
-            for name, one in value.items()
-        }
-    return value
+        rest = other if isinstance(other, dict) else {}
+        return {name: coerce(properties.get(name, rest), one, whole) for name, one in value.items()}
+    return _scalar(schema, value)
+
+
+def _fits(schema: Any, value: Any, definitions: Any) -> bool:
+    return Draft202012Validator({**schema, "$defs": definitions}).is_valid(value)
 
 
 def _scalar(schema: Any, value: str) -> Any:

@@ -23,6 +23,7 @@ CREATE: Spec = {
 UPDATE: Spec = {**EXPAND, "billing_details": group(_BILLING), "metadata": metadata}
 ATTACH: Spec = {**EXPAND, "customer": text()}
 LIST: Spec = {**PAGE, "customer": text(), "type": choice("card")}
+LIST_OF_CUSTOMER: Spec = {**PAGE, "type": choice("card")}
 CARD_LIFE_YEARS = 6
 
 
