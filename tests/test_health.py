@@ -1,5 +1,6 @@
 """/healthz says that the process answers, /readyz that it can do its work as the role that it must be."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,7 @@ def test_not_ready_without_a_broker(db: None, monkeypatch: pytest.MonkeyPatch) -
     from celery import current_app
 
     away = current_app.connection_for_write("redis://127.0.0.1:1/0", connect_timeout=1)
-    monkeypatch.setattr(current_app._get_current_object(), "connection_for_write", lambda **kwargs: away)
+    monkeypatch.setattr(health, "current_app", SimpleNamespace(connection_for_write=lambda **kwargs: away))
     answer = Client().get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["broker"] == "unreachable"
