@@ -152,7 +152,8 @@ def account_total(*, code: str, unit: str, customer_key: str | None = None) -> D
         sums = Balance.objects.filter(account__in=accounts).aggregate(debits=Sum("debits"), credits=Sum("credits"))
         return row.normal_side * ((sums["debits"] or _ZERO) - (sums["credits"] or _ZERO))
     sides = dict(Line.objects.filter(account__in=accounts).values_list("side").annotate(total=Sum("amount")))
-    return row.normal_side * (sides.get(1, _ZERO) - sides.get(-1, _ZERO))
+    net: Decimal = sides.get(1, _ZERO) - sides.get(-1, _ZERO)
+    return row.normal_side * net
 
 
 def trial_balance(*, unit: str, until: datetime | None = None) -> list[TrialLine]:

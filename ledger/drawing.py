@@ -52,7 +52,7 @@ def quote(*, customer_key: str, currency: str, needs: Sequence[Need], at: dateti
     if wallet is None:
         return []
     purses, dimensions = _purses(wallet.pk)
-    return [_applied(taken, dimensions, customer_key, currency, 0) for taken in burn(needs, purses, at=at)]
+    return [_applied(taken, dimensions, (customer_key, currency), 0) for taken in burn(needs, purses, at=at)]
 
 
 def apply(
@@ -66,10 +66,10 @@ def apply(
 ) -> list[Applied]:
     """Let needs take credit, in the documented order, and remember each need with what it got.
 
-    Call it in the transaction that then posts the entry with :func:`lines_of` (or :func:`uses_of`) among its lines, dated
-    ``effective_at`` (default ``at``): the draws are written under that entry's reserved id, and a transaction that does
-    not post it cannot commit. The same key returns what was taken then; a need that got nothing gets nothing again.
-    Raises :class:`DrawDiffers`.
+    Call it in the transaction that then posts the entry with :func:`lines_of` (or :func:`uses_of`) among its lines,
+    dated ``effective_at`` (default ``at``): the draws are written under that entry's reserved id, and a transaction
+    that does not post it cannot commit. The same key returns what was taken then; a need that got nothing gets
+    nothing again. Raises :class:`DrawDiffers`.
     """
     _check(needs)
     with transaction.atomic():
@@ -79,12 +79,13 @@ def apply(
         wallet = lock_wallet(customer_key, currency)
         earlier = list(CreditDraw.objects.filter(wallet=wallet, idempotency_key=key).order_by("pk"))
         if earlier:
-            return _replay(earlier, needs, key, at, customer_key, currency)
+            _same_needs(earlier, needs, key)
+            return _remembered(earlier, needs, (customer_key, currency))
         purses, dimensions = _purses(wallet)
         taken = burn(needs, purses, at=at)
         entry_id = posting.reserve_entry_id() if taken else None
-        _remember(wallet, key, needs, taken, at, entry_id)
-        return [_applied(row, dimensions, customer_key, currency, entry_id or 0) for row in taken]
+        _remember(taken, needs, wallet=wallet, key=key, at=at, entry_id=entry_id)
+        return [_applied(row, dimensions, (customer_key, currency), entry_id or 0) for row in taken]
 
 
 def uses_of(applied: Sequence[Applied]) -> list[CreditUse]:
@@ -120,14 +121,12 @@ def _purses(wallet_id: int) -> tuple[list[Purse], dict[int, str]]:
     return purses, {row[0]: str(row[7]) for row in rows}
 
 
-def _applied(taken: Taken, dimensions: dict[int, str], customer_key: str, unit: str, entry_id: int) -> Applied:
-    return Applied(
-        taken.ref, taken.grant_id, taken.kind, taken.amount, dimensions[taken.grant_id], customer_key, unit, entry_id
-    )
+def _applied(taken: Taken, dimensions: dict[int, str], wallet: tuple[str, str], entry_id: int) -> Applied:
+    return Applied(taken.ref, taken.grant_id, taken.kind, taken.amount, dimensions[taken.grant_id], *wallet, entry_id)
 
 
 def _remember(
-    wallet: int, key: str, needs: Sequence[Need], taken: Sequence[Taken], at: datetime, entry_id: int | None
+    taken: Sequence[Taken], needs: Sequence[Need], *, wallet: int, key: str, at: datetime, entry_id: int | None
 ) -> None:
     got: dict[str, Decimal] = defaultdict(Decimal)
     for row in taken:
@@ -158,9 +157,7 @@ def _outcome(amount: Decimal, got: Decimal) -> str:
     return "accepted" if got == amount else "partial"
 
 
-def _replay(
-    earlier: Sequence[CreditDraw], needs: Sequence[Need], key: str, at: datetime, customer_key: str, unit: str
-) -> list[Applied]:
+def _same_needs(earlier: Sequence[CreditDraw], needs: Sequence[Need], key: str) -> None:
     asked = {need.ref: (need.feature, need.amount) for need in needs}
     stored = {draw.ref: (draw.feature, draw.amount) for draw in earlier}
     if asked != stored:
@@ -168,20 +165,16 @@ def _replay(
         raise DrawDiffers(
             f"Credit was applied under “{key}” for other needs: {', '.join(refs)} differ.", differs=refs, key=key
         )
+
+
+def _remembered(earlier: Sequence[CreditDraw], needs: Sequence[Need], wallet: tuple[str, str]) -> list[Applied]:
+    """What was taken then, in the order of the needs."""
     draws = {draw.pk: draw for draw in earlier}
-    rows = CreditDrawAllocation.objects.filter(draw__in=draws).select_related("grant")
-    found = [
-        Applied(
-            draws[row.draw_id].ref,
-            row.grant_id,
-            row.grant.kind,
-            row.amount,
-            str(row.grant.public_id),
-            customer_key,
-            unit,
-            draws[row.draw_id].entry_id or 0,
+    found = []
+    for row in CreditDrawAllocation.objects.filter(draw__in=draws).select_related("grant").order_by("grant_id"):
+        draw, grant = draws[row.draw_id], row.grant
+        found.append(
+            Applied(draw.ref, grant.pk, grant.kind, row.amount, str(grant.public_id), *wallet, draw.entry_id or 0)
         )
-        for row in rows
-    ]
     position = {need.ref: index for index, need in enumerate(needs)}
-    return sorted(found, key=lambda row: (position[row.ref], row.grant_id))
+    return sorted(found, key=lambda row: position[row.ref])

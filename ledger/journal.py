@@ -84,7 +84,7 @@ def entries_for(
     after: int | None = None,
     limit: int = 50,
 ) -> JournalPage:
-    """A page of the journal, of everyone or of one customer, invoice, grant or Stripe object; ``after`` is an entry's id.
+    """A page of the journal: of everyone, or one customer, invoice, grant or Stripe object. ``after`` is an entry's id.
 
     A grant's page has every entry that moved it: its issue, the invoices it paid, its expiry or void.
     """

@@ -9,7 +9,7 @@ Posting a batch (one transaction; all of it or nothing):
 5. decide in memory: versions, balances after each line, floors;
 6. copy entries and lines in. Triggers check every rule again and move the stored balances.
 
-Lock order across the product: Stripe object, subscription, invoice, period, wallet, balances by id, invoice series last.
+Lock order across the product: Stripe object, subscription, invoice, period, wallet, balances by id, invoice series.
 A caller that locks a wallet before it posts enters the period first (:func:`enter_period`).
 """
 
@@ -30,7 +30,7 @@ from ledger import copying, opening, replays
 from ledger.models import Book, Entry, Line, Period
 from ledger.opening import Key, PeriodClosed, Place
 from ledger.rules import routes
-from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, mirror
+from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_hidden_mistake, mirror
 
 __all__ = [
     "AlreadyReversed",
@@ -93,9 +93,10 @@ def post(
     metadata: Mapping[str, Any] | None = None,
     late: Literal["refuse", "move"] = "refuse",
 ) -> Entry:
-    """Post one entry, dated ``effective_at`` (default ``at``), and return it; the same key and content return the old one.
+    """Post one entry, dated ``effective_at`` (default ``at``); the same key and content return the one that is there.
 
-    Raises :class:`InvalidEntry`, :class:`EntryDiffers`, :class:`Overdraft` or :class:`PeriodClosed`; nothing is changed then.
+    Raises :class:`InvalidEntry`, :class:`EntryDiffers`, :class:`Overdraft` or :class:`PeriodClosed`: then nothing
+    was changed.
     """
     draft = EntryDraft(
         movement=movement,
@@ -130,7 +131,7 @@ def post_many(drafts: Sequence[EntryDraft], *, at: datetime) -> list[Posted]:
                 continue  # someone else posted that key meanwhile: the next look finds it
             raise _explained(rule, drafts) from refused
         except DataError as refused:
-            raise InvalidEntry(f"The entry cannot be written: {refused}", rule="data") from refused
+            raise _explained("data", drafts) from refused
     raise AssertionError("unreachable")
 
 
@@ -185,6 +186,9 @@ def violated_rule(error: BaseException) -> str:
 
 
 def _post(drafts: Sequence[EntryDraft], at: datetime) -> list[Posted]:
+    for draft in drafts:
+        if has_hidden_mistake(draft):
+            check(draft)
     book = opening.default_book()
     dated = _dated(book, drafts)
     places = opening.find_or_open(book, (opening.key_of(line) for draft in drafts for line in draft.lines))
@@ -303,6 +307,7 @@ def _write(book: Book, rows: list[copying.Row], at: datetime) -> dict[tuple[str,
 
 
 _RULES = {
+    "data": "The entry holds text or a number that the books cannot keep.",
     "ledger_entry_reversed_once": "The entry has been reversed already.",
     "ledger_entry_reverses": "A reversal cannot be reversed.",
     "ledger_line_drawn": "What an entry takes from credits must be drawn first, under the entry's reserved id.",

@@ -7,7 +7,6 @@ from typing import ClassVar
 from django.db import models
 
 from ledger.models.books import AccountCode, Book, Unit
-from ledger.models.columns import AMOUNT
 
 
 class Account(models.Model):
@@ -60,10 +59,10 @@ class Balance(models.Model):
 
     account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True)
     normal_side = models.SmallIntegerField()
-    debits = models.DecimalField(**AMOUNT, default=Decimal(0))
-    credits = models.DecimalField(**AMOUNT, default=Decimal(0))
-    held = models.DecimalField(**AMOUNT, default=Decimal(0))
-    min_available = models.DecimalField(**AMOUNT, null=True)
+    debits = models.DecimalField(max_digits=28, decimal_places=12, default=Decimal(0))
+    credits = models.DecimalField(max_digits=28, decimal_places=12, default=Decimal(0))
+    held = models.DecimalField(max_digits=28, decimal_places=12, default=Decimal(0))
+    min_available = models.DecimalField(max_digits=28, decimal_places=12, null=True)
     """The floor; null is none."""
     version = models.BigIntegerField(default=0)
     """How many lines have moved it."""

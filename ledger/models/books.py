@@ -5,8 +5,6 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from ledger.models.columns import AMOUNT
-
 
 class Book(models.Model):
     """The accounts of one legal entity. There is one, ``main``, until there are more."""
@@ -93,7 +91,7 @@ class AccountCode(models.Model):
     """Its accounts keep a stored balance and version."""
     exact = models.BooleanField()
     """Twelve decimals; otherwise whole minor units of the unit."""
-    floor = models.DecimalField(**AMOUNT, null=True)
+    floor = models.DecimalField(max_digits=28, decimal_places=12, null=True)
     memo = models.BooleanField()
     """Off balance sheet: memo lines balance on their own."""
     takes_customer = models.BooleanField()
@@ -119,7 +117,7 @@ class EventType(models.Model):
     allowed_credit = ArrayField(models.CharField(max_length=8))
     draws_credit = models.BooleanField()
     """What it takes from a grant's account must be accounted for by draws, to the last digit."""
-    needs_approval_over = models.DecimalField(**AMOUNT, null=True)
+    needs_approval_over = models.DecimalField(max_digits=28, decimal_places=12, null=True)
 
     class Meta:
         db_table = "ledger_event_type"

@@ -1,11 +1,8 @@
-"""Columns that only PostgreSQL has, and the one precision of the ledger."""
+"""Columns that only PostgreSQL has."""
 
 from typing import Any
 
 from django.db import models
-
-AMOUNT: dict[str, int] = {"max_digits": 28, "decimal_places": 12}
-"""Lines, balances and credits: numeric(28,12), so a fraction of a cent a token is exact."""
 
 
 class ClockTimestamp(models.Func):

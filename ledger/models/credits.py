@@ -8,7 +8,7 @@ from django.db import models
 
 from ledger.models.accounts import Account
 from ledger.models.books import Unit
-from ledger.models.columns import AMOUNT, ClockTimestamp
+from ledger.models.columns import ClockTimestamp
 from ledger.models.journal import Entry
 
 KINDS = ("paid", "promotional", "goodwill", "included")
@@ -43,7 +43,7 @@ class CreditGrant(models.Model):
     kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in KINDS])
     kind_rank = models.PositiveSmallIntegerField()
     """0 for what was given, 1 for what was paid: given credit burns first."""
-    amount = models.DecimalField(**AMOUNT)
+    amount = models.DecimalField(max_digits=28, decimal_places=12)
     priority = models.PositiveSmallIntegerField(default=50)
     effective_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -51,7 +51,7 @@ class CreditGrant(models.Model):
     """The features it may pay for; empty is all."""
     scope_rank = models.PositiveSmallIntegerField()
     """0 for restricted to features, 1 for unrestricted: restricted credit burns first."""
-    cost_basis = models.DecimalField(**AMOUNT, null=True)
+    cost_basis = models.DecimalField(max_digits=28, decimal_places=12, null=True)
     """Money received for a grant in a unit that is not money."""
     source_invoice = models.CharField(max_length=100, default="", blank=True)
     reason_code = models.CharField(max_length=60)
@@ -120,8 +120,8 @@ class CreditDraw(models.Model):
     ref = models.CharField(max_length=200)
     """What asked: the invoice line, event or batch."""
     feature = models.CharField(max_length=100, default="", blank=True)
-    amount = models.DecimalField(**AMOUNT)
-    shortfall = models.DecimalField(**AMOUNT)
+    amount = models.DecimalField(max_digits=28, decimal_places=12)
+    shortfall = models.DecimalField(max_digits=28, decimal_places=12)
     outcome = models.CharField(max_length=8, choices=[(o, o) for o in ("accepted", "partial", "refused")])
     used_at = models.DateTimeField()
     entry = models.ForeignKey(Entry, on_delete=models.PROTECT, null=True)
@@ -152,7 +152,7 @@ class CreditDrawAllocation(models.Model):
     pk = models.CompositePrimaryKey("draw_id", "grant_id")
     draw = models.ForeignKey(CreditDraw, on_delete=models.PROTECT, db_index=False)
     grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT)
-    amount = models.DecimalField(**AMOUNT)
+    amount = models.DecimalField(max_digits=28, decimal_places=12)
 
     class Meta:
         db_table = "ledger_credit_draw_allocation"

@@ -7,7 +7,7 @@ from django.db import models
 
 from ledger.models.accounts import Account
 from ledger.models.books import Book, EventType, Period
-from ledger.models.columns import AMOUNT, ClockTimestamp, CurrentXid, Xid8Field
+from ledger.models.columns import ClockTimestamp, CurrentXid, Xid8Field
 
 
 class Entry(models.Model):
@@ -49,7 +49,7 @@ class Entry(models.Model):
     reason_note = models.TextField(default="", blank=True)
     ticket = models.CharField(max_length=120, default="", blank=True)
     approval_id = models.BigIntegerField(null=True)
-    fx_rate = models.DecimalField(**AMOUNT, null=True)
+    fx_rate = models.DecimalField(max_digits=28, decimal_places=12, null=True)
     """An entry across units carries its rate."""
     metadata = models.JSONField(default=dict)
 
@@ -101,10 +101,10 @@ class Line(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_constraint=False, db_index=False)
     unit = models.CharField(max_length=24)
     side = models.SmallIntegerField()
-    amount = models.DecimalField(**AMOUNT)
+    amount = models.DecimalField(max_digits=28, decimal_places=12)
     account_version = models.BigIntegerField(null=True)
     """Order within an account that keeps a balance: 1, 2, 3 …"""
-    balance_after = models.DecimalField(**AMOUNT, null=True)
+    balance_after = models.DecimalField(max_digits=28, decimal_places=12, null=True)
     effective_on = models.DateField()
     """The entry's, kept here for the index by account and day."""
 

@@ -14,7 +14,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An amount that asks for credit. ``ref`` names what asks, ``feature`` what was used, ``used_at`` when (default: now)."""
+    """An amount that asks for credit: ``ref`` names what asks, ``feature`` what was used, ``used_at`` when."""
 
     ref: str
     feature: str
@@ -65,7 +65,7 @@ def pays_for(purse: Purse, *, feature: str, used_at: datetime) -> bool:
 
 
 def burn(needs: Sequence[Need], purses: Iterable[Purse], *, at: datetime) -> list[Taken]:
-    """Let each need in turn take from the grants that may pay for it, in the burn order, until it is met or they are empty."""
+    """Let each need in turn take, in the burn order, from the grants that may pay for it when it was used."""
     ordered = sorted(purses, key=order)
     left = {purse.grant_id: purse.available for purse in ordered}
     taken = []

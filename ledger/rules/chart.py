@@ -16,8 +16,8 @@ _DEBIT_NORMAL = {"asset", "contra_revenue", "expense"}
 class Code:
     """One row of the chart.
 
-    ``materialised``: its accounts keep a stored balance and version. ``exact``: twelve decimals, else whole minor units.
-    ``floor``: the lowest balance it may have, holds counted; None is none.
+    ``materialised``: its accounts keep a stored balance and version. ``exact``: twelve decimals, else whole minor
+    units. ``floor``: the lowest balance it may have, holds counted; None is none.
     """
 
     code: str

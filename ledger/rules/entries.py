@@ -23,7 +23,7 @@ class LineSpec:
     """One debit or credit: a code of the chart, a positive amount in a unit, and what the code's account needs.
 
     ``customer_key`` and ``dimension`` (grant, dispute, jurisdiction, contract) stay empty where the code takes none.
-    ``reserved_id``: the line takes from a grant what draws say that were written under that id, which its entry then has.
+    ``reserved_id``: the line takes from a grant what draws say that were written under that id; its entry has it.
     """
 
     side: Side
@@ -81,8 +81,9 @@ def imbalance(lines: Iterable[LineSpec]) -> dict[str, Decimal]:
 class EntryDraft:
     """An entry that is asked for. ``key`` is unique within ``source``: the same key with the same content is one entry.
 
-    ``refs`` may name ``invoice``, ``grant``, ``stripe`` and ``batch``. ``fx_rate`` is needed by lines in more than one unit. ``late="move"`` dates an entry whose period is
-    closed to the first open day and keeps its own date in ``occurred_at``; otherwise it is refused.
+    ``refs`` may name ``invoice``, ``grant``, ``stripe`` and ``batch``. ``fx_rate`` is needed by lines in more than one
+    unit. ``late="move"`` dates an entry whose period is closed to the first open day and keeps its own date in
+    ``occurred_at``; otherwise it is refused.
     """
 
     movement: str
@@ -115,6 +116,16 @@ class InvalidEntry(InvalidInput):
 
 
 MAX_AMOUNT = Decimal(10) ** 16
+
+
+def has_hidden_mistake(draft: EntryDraft) -> bool:
+    """Whether a draft has a mistake that the database would not notice: it would round, cut or forget something."""
+    return (
+        not draft.key
+        or draft.effective_at.tzinfo is None
+        or (bool(draft.refs) and not REFS.issuperset(draft.refs))
+        or any(too_fine(line.amount) for line in draft.lines)
+    )
 
 
 def check(draft: EntryDraft) -> None:

@@ -105,8 +105,8 @@ def invoice_finalized(
 ) -> Lines:
     """Rows 12, 13 and 14c in one entry: what an invoice does to the books.
 
-    ``receivable`` is the amount due; ``accrued_cleared`` the exact usage accrued for its lines; ``deferred`` its fees in
-    advance; ``tax`` amounts by jurisdiction; ``credits`` what was drawn from grants; ``balance_used`` the customer's
+    ``receivable`` is the amount due; ``accrued_cleared`` the exact usage accrued for its lines; ``deferred`` its fees
+    in advance; ``tax`` amounts by jurisdiction; ``credits`` what was drawn from grants; ``balance_used`` the customer's
     balance it took; ``balance_added`` what a negative invoice gives back to that balance. ``rounding`` is exact less
     rounded amounts of the usage lines: a loss is positive (debit 6310). It is passed and not derived, so that it cannot
     hide an error: the lines must balance.
@@ -143,7 +143,7 @@ def credit_used(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> L
 
 
 def payment_succeeded(*, customer_key: str, currency: str, amount: Decimal, applied: Decimal | None = None) -> Lines:
-    """Rows 14 and 14b. Money arrived; ``applied`` of it (default all) pays invoices, the rest is the customer's balance."""
+    """Rows 14 and 14b. Money arrived: ``applied`` (default all) pays invoices, the rest is the customer's balance."""
     _positive(amount=amount)
     paid = amount if applied is None else applied
     _not_negative(applied=paid, excess=amount - paid)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from billing_ops.kit.errors import InvalidInput
-from billing_ops.kit.money import plain
+from billing_ops.kit.money import BadCurrency, plain, round_amount
 from ledger.rules.entries import MAX_AMOUNT, too_fine
 
 Kind = Literal["paid", "promotional", "goodwill", "included"]
@@ -22,7 +22,7 @@ class InvalidTerms(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a person asks to grant. ``effective_at`` None is the instant of granting; an empty scope is every feature."""
+    """What is asked for. ``effective_at`` None is the instant of granting; an empty scope is every feature."""
 
     customer_key: str
     kind: Kind
@@ -66,6 +66,8 @@ def check(terms: Terms, *, at: datetime) -> None:
         raise _invalid("reason_code", "say why the credit is given.")
     if not terms.amount.is_finite() or not 0 < terms.amount < MAX_AMOUNT or too_fine(terms.amount):
         raise _invalid("amount", f"{terms.amount} is not a positive amount that the books can hold.")
+    if terms.amount != _payable(terms.amount, terms.unit):
+        raise _invalid("amount", f"{terms.amount} has more decimals than {terms.unit}.")
     if not 0 <= terms.priority <= 100:
         raise _invalid("priority", "it is a whole number from 0 (first) to 100 (last).")
     for name in ("effective_at", "expires_at"):
@@ -76,6 +78,13 @@ def check(terms: Terms, *, at: datetime) -> None:
         raise _invalid("expires_at", "the credit would have expired before it could be used.")
     if any(not feature or len(feature) > 100 for feature in terms.scope):
         raise _invalid("scope", "a feature has 1 to 100 characters.")
+
+
+def _payable(amount: Decimal, unit: str) -> Decimal:
+    try:
+        return round_amount(amount, unit)
+    except BadCurrency:  # a company's own credits: the ledger's twelve decimals
+        return amount
 
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
