@@ -62,8 +62,9 @@ def test_the_database_keeps_nothing_but_hashes(db: None) -> None:
         )
 
 
-def test_a_good_key_passes(notes: Api) -> None:
+def test_a_good_key_passes_and_its_answer_is_not_cached(notes: Api) -> None:
     assert _status(notes, notes.key) == (200, "", "")
+    assert notes.get("/notes").headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def _with_usage(world: World, clock: Any) -> None:
 
 
 def _rows() -> list[int]:
-    return [model.objects.count() for model in (Invoice, InvoiceLine, PaymentAttempt, Entry)]  # type: ignore[attr-defined]
+    return [model.objects.count() for model in (Invoice, InvoiceLine, PaymentAttempt, Entry)]
 
 
 def test_an_invoice_is_read_with_its_lines_and_steps(world: World, api: Api, clock: Any) -> None:

@@ -28,6 +28,8 @@ class RequestIdMiddleware:
             if response.status_code >= 400 and request.path.startswith("/api/"):
                 response = self._as_problem(request, response)
             response[HEADER] = request_id.current()
+            if "Authorization" in request.headers:
+                response.headers.setdefault("Cache-Control", "no-store")  # what a key may see is for its holder alone
             return response
         finally:
             request_id.end(token)
