@@ -40,6 +40,7 @@ class Stack:
         self.postgres = Postgres(home) if configuration.embedded_database else None
         self.broker = Broker(home) if configuration.embedded_broker else None
         self.programs: dict[str, Child] = {}
+        self.has_demo = False
         self._commands: list[Child] = []
         self._say = say
         self._stopping = stopping
@@ -158,6 +159,7 @@ class Stack:
         if self.postgres and mark.exists() and mark.read_text() == state:
             return
         mark.unlink(missing_ok=True)
+        self._say("Preparing the database …")
         collecting = self._begin("static", "collectstatic", "--noinput", "--verbosity", "0")
         if self._env.get("OWNER_DATABASE_URL"):
             self._manage("prepare", "prepare_database", "--verbosity", "0", BILLING_DB_ROLE="owner")
@@ -171,6 +173,7 @@ class Stack:
         commands = CHECKOUT.glob("*/management/commands/load_demo.py")
         if not self.configuration.demo or not any(commands) or not self._env.get("OWNER_DATABASE_URL"):
             return
+        self.has_demo = True
         with psycopg.connect(self._env["OWNER_DATABASE_URL"], autocommit=True) as owner:
             query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
             row = owner.execute(query).fetchone()

@@ -68,7 +68,7 @@ class Supervisor:
     def _announce(self, stack: Stack, seconds: float) -> None:
         _say(f"Ready after {seconds:.1f} s.\n\n    Console   {stack.configuration.address}/console/")
         _say(f"    API       {stack.configuration.address}/api/v1/docs")
-        if stack.configuration.demo:
+        if stack.has_demo:
             _say("\n    Logins of the demo (name, password):")
             for line in stack.login_lines():
                 _say(f"      {line}")

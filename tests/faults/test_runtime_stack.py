@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,12 +21,18 @@ from tests.support.stack import Installation, wait_until
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home() -> Iterator[Path]:
     """The state directory that the tests of this module pass on: the second start finds what the first one made."""
-    root = tmp_path_factory.mktemp("stack")
-    for folder in (root, *list(root.parents)[:2]):
-        folder.chmod(0o711)  # the database may have to work as another user
-    return root / "var"
+    with _directory() as root:
+        yield root / "var"
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A temporary directory that other users may pass through: as root, the database works as one of them."""
+    with tempfile.TemporaryDirectory(prefix="billing-ops-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture
@@ -123,14 +131,13 @@ class TestDatabaseAlone:
     """What the embedded database recovers from, without the rest."""
 
     @pytest.fixture
-    def postgres(self, tmp_path: Path) -> Iterator[Postgres]:
-        for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-            folder.chmod(0o711)
-        root = Home(tmp_path / "var")
-        root.prepare()
-        made = Postgres(root, durable=False)
-        yield made
-        made.stop()
+    def postgres(self) -> Iterator[Postgres]:
+        with _directory() as root:
+            home = Home(root / "var")
+            home.prepare()
+            made = Postgres(home, durable=False)
+            yield made
+            made.stop()
 
     def test_half_made_directories_are_made_again(self, postgres: Postgres) -> None:
         for name in ("new-1", "data"):
