@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.template.response import TemplateResponse
 
 View = Callable[..., HttpResponse]
 
@@ -41,18 +39,49 @@ def _page(route: str, name: str, view: View, permission: str, *methods: str) -> 
     return Page(route, name, guarded, permission, allowed)
 
 
-def show(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> TemplateResponse:
-    """Render a page of the console inside its frame. ``context`` holds ``title`` and may hold ``breadcrumbs``."""
-    return TemplateResponse(request, template, {**admin.site.each_context(request), **context}, status=status)
-
-
-def crumb(title: str, url: str) -> dict[str, str]:
-    """One step of the path above a page's title."""
-    return {"title": title, "url": url}
-
-
 def _pages() -> list[Page]:
-    return []
+    from billing_ops.console import (
+        credit_page,
+        customer_page,
+        explain_page,
+        invoice_page,
+        journal_page,
+        keys_page,
+        usage_pages,
+    )
+
+    customer, invoice, journal = "plans.view_customer", "invoicing.view_invoice", "ledger.view_journal"
+    usage, keys = "metering.investigate_usage", "billing_ops.manage_apikey"
+    form = ("GET", "HEAD", "POST")
+    return [
+        _page("customers/<int:pk>/", "console_customer", customer_page.customer_page, customer),
+        _page("customers/<int:pk>/credit/", "console_credit", credit_page.credit_page, "ledger.issue_credit", *form),
+        _page("invoices/<int:pk>/", "console_invoice", invoice_page.invoice_page, invoice),
+        _page("invoices/<int:pk>/print/", "console_invoice_print", invoice_page.invoice_print, invoice),
+        _page(
+            "invoices/<int:pk>/finalize/",
+            "console_invoice_finalize",
+            invoice_page.finalize,
+            "invoicing.finalize_invoice",
+            "POST",
+        ),
+        _page(
+            "invoices/<int:pk>/collect/",
+            "console_invoice_collect",
+            invoice_page.collect,
+            "invoicing.collect_invoice",
+            "POST",
+        ),
+        _page("lines/<int:pk>/explain/", "console_explain", explain_page.line_page, invoice),
+        _page("lines/<int:pk>/explain/events/", "console_explain_events", explain_page.events_page, invoice),
+        _page("journal/", "console_journal", journal_page.journal_page, journal),
+        _page("accounts/<int:pk>/", "console_account", journal_page.account_page, journal),
+        _page("events/", "console_events", usage_pages.events_page, usage),
+        _page("batches/", "console_batches", usage_pages.batches_page, usage),
+        _page("keys/", "console_keys", keys_page.keys_page, "billing_ops.view_apikey"),
+        _page("keys/create/", "console_key_create", keys_page.create_key, keys, "POST"),
+        _page("keys/<int:pk>/revoke/", "console_key_revoke", keys_page.revoke_key, keys, "POST"),
+    ]
 
 
 PAGES: list[Page] = _pages()

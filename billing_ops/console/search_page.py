@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 
-from billing_ops.console.pages import show
+from billing_ops.console.frame import show
 from billing_ops.console.search import MAX_RESULTS, find
 
 

@@ -116,3 +116,47 @@ def shown(value: Any) -> Any:
         if isinstance(value, kinds):
             return write(value)
     return value
+
+
+@register.filter
+def still_due(invoice: Any) -> Money:
+    """What of an invoice is not paid yet."""
+    left: Money = invoice.amount_due - invoice.amount_paid
+    return left
+
+
+@register.filter
+def gone(balance: Any) -> Decimal:
+    """What of a grant expired or was voided."""
+    lost: Decimal = balance.expired + balance.voided
+    return lost
+
+
+@register.filter
+def words(code: str) -> str:
+    """A code as words: ``service_disruption`` is “service disruption”."""
+    return str(code).replace("_", " ")
+
+
+@register.filter
+def negative(value: Money) -> Money:
+    """What is taken off, with its sign."""
+    return -value
+
+
+@register.filter
+def hour_key(value: datetime) -> str:
+    """An hour in an address: ``2025-01-31T14``."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H")
+
+
+@register.filter
+def hour_of_day(value: datetime) -> str:
+    """An hour within its day: ``14:00``."""
+    return value.astimezone(UTC).strftime("%H:00")
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """JSON on one line, as an event carried it."""
+    return json.dumps(value, ensure_ascii=False, default=str)
