@@ -64,6 +64,7 @@ def _fold(at: datetime, limit: int) -> tuple[int, int]:
         batches, events = len(claimed), sum(batch[1] for batch in claimed)
         fold = Fold.objects.create(folded_at=at, batches=batches, events=events)
         _add(cursor, "fold_streams", claimed)
+        _add(cursor, "fold_sources", claimed)
         _add(cursor, "fold_buckets", claimed)
         Batch.objects.filter(pk__in=[batch[0] for batch in claimed]).update(fold=fold)
         return batches, events

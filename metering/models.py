@@ -238,6 +238,17 @@ class Bucket(models.Model):
         return f"{self.meter_id} {self.subject} {self.hour_start:%Y-%m-%dT%H}"
 
 
+class Source(models.Model):
+    """Where folded events came from. Few, so that an event is found by its id alone: one key a source to look up."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT"
+
+    source = models.TextField(primary_key=True)
+
+    def __str__(self) -> str:
+        return self.source
+
+
 class Stream(models.Model):
     """One subject's events of one type, of the batches that are folded: how many, from when to when. A cache."""
 

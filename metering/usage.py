@@ -17,6 +17,23 @@ from metering.rules.aggregation import Verdict
 from metering.rules.envelope import read_data
 from metering.rules.windows import cut
 from metering.sql import statement
+from metering.unresolved import subjects, unresolved
+
+__all__ = [
+    "CountedEvent",
+    "EventPage",
+    "Hour",
+    "Lag",
+    "Position",
+    "Reading",
+    "events_of",
+    "hourly",
+    "lag",
+    "plain_quantity",
+    "quantity",
+    "subjects",
+    "unresolved",
+]
 
 MAX_PAGE = 1_000
 _EXACT = Context(prec=80)

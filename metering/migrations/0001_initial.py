@@ -147,6 +147,12 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="Source",
+            fields=[
+                ("source", models.TextField(primary_key=True, serialize=False)),
+            ],
+        ),
+        migrations.CreateModel(
             name="Stream",
             fields=[
                 (

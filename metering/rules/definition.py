@@ -10,7 +10,7 @@ AGGREGATIONS = ("sum", "count")
 MAX_FILTERS, MAX_CHOICES = 10, 50
 OPERATORS = ("eq", "ne", "in", "gt", "gte", "lt", "lte", "exists")
 
-_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}", re.ASCII)
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _INDEX = re.compile(r"\s*[+-]?[0-9]+")
 
 
@@ -32,7 +32,7 @@ def check(
 ) -> list[dict[str, Any]]:
     """Raise :class:`BadMeter` for the first thing that is wrong; return the filters in their stored form."""
     if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise BadMeter("key: use lower-case letters, digits, “_”, “-” and “.”, at most 100.", field="key")
+        raise BadMeter("key: use lower-case letters, digits, “_” and “-”, at most 64.", field="key")
     _text(name, "name", 200)
     _text(event_type, "event_type", 255)
     if unit != "":
