@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     engine = Engine(account, options.api_key)
     policy = Policy(
         retry_base=options.retry_base,
+        retry_cap=options.retry_cap,
         attempts=options.retry_attempts,
         timeout=options.webhook_timeout,
         real_signatures=options.signature_clock == "real",
@@ -67,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", help="the same identifiers in every run that does the same")
     parser.add_argument("--delivery", choices=("background", "manual"), default="background")
     parser.add_argument("--retry-base", type=float, default=1.0, help="seconds before the first retry; doubles")
-    parser.add_argument("--retry-attempts", type=int, default=16)
+    parser.add_argument("--retry-cap", type=float, default=60.0, help="most seconds between two attempts")
+    parser.add_argument("--retry-attempts", type=int, default=100)
     parser.add_argument("--webhook-timeout", type=float, default=10.0)
     parser.add_argument("--signature-clock", choices=("same", "real"), default="same")
     return parser

@@ -28,6 +28,7 @@ class Control:
         self.engine = engine
         self.courier = courier
         self.webhook = webhook
+        self.rolled: list[str] = []
         self._packed: dict[int, Parcel] = {}
         self.install_webhook()
 
@@ -36,13 +37,14 @@ class Control:
         if self.webhook is None:
             return
         url, secret = self.webhook
+        given = {"url": url, "_secret": secret, "_rolled": self.rolled}
         store = self.account.store
         with store.transaction():
             call = Call(self.account, self.account.clock.now())
             for endpoint in store.find("webhook_endpoint", "json_extract(body, '$._started') = 1"):
-                store.save({**endpoint, "url": url, "_secret": secret})
+                store.save({**endpoint, **given})
                 return
-            call.add({**new_endpoint(call, url, secret, ["*"]), "_started": True})
+            call.add({**new_endpoint(call, url, secret, ["*"]), **given, "_started": True})
 
     def handle(self, method: str, target: str, raw: bytes) -> tuple[int, Json]:
         """Answer one control request."""
@@ -226,8 +228,9 @@ class Control:
         return {"payout": payout}
 
     def _webhook(self, sent: Json) -> Json:
-        """Where events go from now on: ``{"url": …, "secret": …}``."""
+        """Where events go from now on: ``{"url": …, "secret": …}``; ``also``: a secret that is being rolled out."""
         self.webhook = (sent["url"], sent["secret"])
+        self.rolled = [sent["also"]] if sent.get("also") else []
         self.install_webhook()
         self.courier.nudge()
         return {"url": sent["url"]}

@@ -29,8 +29,8 @@ class Policy:
     """How deliveries go: a first retry after ``retry_base`` seconds, doubling to ``retry_cap``."""
 
     retry_base: float = 1.0
-    retry_cap: float = 3600.0
-    attempts: int = 16
+    retry_cap: float = 60.0
+    attempts: int = 100
     timeout: float = 10.0
     real_signatures: bool = False
 
@@ -48,10 +48,10 @@ class Parcel:
     forged: bool
 
 
-def sign(body: bytes, secret: str, at: int) -> str:
-    """The ``Stripe-Signature`` of a body."""
-    mac = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256)
-    return f"t={at},v1={mac.hexdigest()}"
+def sign(body: bytes, secrets: list[str], at: int) -> str:
+    """The ``Stripe-Signature`` of a body: one ``v1`` a secret (there are two while one is rolled)."""
+    macs = [hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256) for secret in secrets]
+    return ",".join([f"t={at}", *(f"v1={mac.hexdigest()}" for mac in macs)])
 
 
 class Courier:
@@ -132,7 +132,8 @@ class Courier:
         if row["attempts"] == 0:
             at -= int(plan.get("age_seconds", 0))
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Stripe/1.0 (stand-in)"}
-        signature, body = _signed(body, endpoint["_secret"], at, style)
+        secrets = [endpoint["_secret"], *endpoint.get("_rolled", [])]
+        signature, body = _signed(body, secrets, at, style)
         if signature is not None:
             headers["Stripe-Signature"] = signature
         return Parcel(row["seq"], event["id"], event["type"], endpoint["url"], body, headers, style is not None)
@@ -183,15 +184,15 @@ class Courier:
         }
 
 
-def _signed(body: bytes, secret: str, at: int, style: str | None) -> tuple[str | None, bytes]:
+def _signed(body: bytes, secrets: list[str], at: int, style: str | None) -> tuple[str | None, bytes]:
     """The signature header, right or forged in the named way, and the body that goes with it."""
     match style:
         case None:
-            return sign(body, secret, at), body
+            return sign(body, secrets, at), body
         case "other_secret":
-            return sign(body, OTHER_SECRET, at), body
+            return sign(body, [OTHER_SECRET], at), body
         case "tampered":
-            return sign(body, secret, at), body.replace(b'"livemode": false', b'"livemode": false ', 1)
+            return sign(body, secrets, at), body.replace(b'"livemode": false', b'"livemode": false ', 1)
         case "garbage":
             return "v1=zzz,t=yesterday", body
         case "non_ascii":

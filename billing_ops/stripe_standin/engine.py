@@ -71,7 +71,7 @@ class Engine:
         try:
             self._enter(request)
             fault = faults.take_api(self.account.store, method, request.path)
-            found = self._before(fault) or self._keyed(request, fault)
+            found = self._before(request, fault) or self._keyed(request, fault)
         except ApiError as error:
             found = self._refused(request, error, fault)
         return self._after(fault, found)
@@ -132,7 +132,7 @@ class Engine:
 
     # Faults around the work
 
-    def _before(self, fault: Json) -> Answer | None:
+    def _before(self, request: Request, fault: Json) -> Answer | None:
         name = fault.get("fault")
         if name == "rate_limit":
             raise at_the_door(
@@ -144,10 +144,9 @@ class Engine:
             error = server_error(fault.get("status", 500))
             error.stored = False
             raise error
-        if name == "timeout_before":
-            return Answer(504, "")
-        if name == "reset_before":
-            return Answer(500, "")
+        if name in ("timeout_before", "reset_before"):
+            self._log(request, 0, None, fault=fault)
+            return Answer(0, "")
         return None
 
     @staticmethod

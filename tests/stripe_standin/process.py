@@ -109,7 +109,7 @@ class Standin:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_standin/{path}", data=data)  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310 - loopback
                 found: Json = json.load(answer)
         except urllib.error.HTTPError as error:
             raise StandinFailed(error.read().decode()) from None
@@ -131,9 +131,9 @@ class Standin:
         """Ask for a fault: ``fault("duplicate", types="invoice.paid")``, ``fault("error_after", path="*/pay")``."""
         self.control("faults", {"fault": fault, **fields})
 
-    def set_webhook(self, url: str, secret: str | None = None) -> None:
-        """Where events go from now on."""
-        self.control("webhook", {"url": url, "secret": secret or self.secret})
+    def set_webhook(self, url: str, secret: str | None = None, *, also: str | None = None) -> None:
+        """Where events go from now on; ``also`` is a second secret that signs too, as while one is rolled."""
+        self.control("webhook", {"url": url, "secret": secret or self.secret, "also": also})
 
     def deliver(self, *, everything: bool = False) -> list[Json]:
         """Send the webhooks that are due, each once (``everything``: also those due later); returns the outcomes."""

@@ -193,6 +193,17 @@ def test_a_signature_from_the_future(standin: Standin, receiver: Receiver) -> No
     assert str(receiver.received[0].signature).startswith("t=1735690200,")
 
 
+def test_while_a_secret_is_rolled_both_sign(standin: Standin, receiver: Receiver) -> None:
+    standin.set_webhook(receiver.url, "whsec_old", also="whsec_new")
+    _make(standin)
+    standin.deliver()
+    (one,) = receiver.received
+    assert str(one.signature).count("v1=") == 2
+    assert one.is_signed_with("whsec_old")
+    assert one.is_signed_with("whsec_new")
+    assert not one.is_signed_with(standin.secret)
+
+
 def test_another_api_version_has_its_old_shape(standin: Standin, receiver: Receiver) -> None:
     client = standin.client()
     standin.fault("api_version", types="invoice.created")
