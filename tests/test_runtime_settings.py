@@ -12,8 +12,8 @@ from typing import Any
 import environ
 import pytest
 
+from billing_ops.kit.logs import JsonFormatter, scrub
 from billing_ops.settings.guard import problems
-from billing_ops.settings.logs import JsonFormatter, scrub
 from billing_ops.settings.transport import connection_options
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -60,9 +60,11 @@ class Child:
     grace: float = 10.0  # seconds between asking and killing
     identity: Identity = Identity()
     process: "subprocess.Popen[bytes] | None" = None
+    asked: bool = False  # to stop
 
     def start(self) -> None:
         """Start it; its output is appended to its log."""
+        self.asked = False
         user = {} if self.identity.uid is None else {"user": self.identity.uid, "group": self.identity.gid}
         if user:
             user["extra_groups"] = []  # type: ignore[assignment]
@@ -98,8 +100,9 @@ class Child:
         return process.returncode
 
     def ask_to_stop(self) -> None:
-        """Send the polite signal."""
-        if self.exit_code() is None and self.process:
+        """Send the polite signal, once: to a second one Celery and PostgreSQL answer less politely."""
+        if self.exit_code() is None and self.process and not self.asked:
+            self.asked = True
             self.process.send_signal(self.stop_signal)
 
     def stop(self, *, grace: float | None = None) -> None:

@@ -233,6 +233,7 @@ class Stack:
             "web",
             *(*python, "granian", "--interface", "wsgi", "--host", choices.host, "--port", str(choices.port)),
             *("--blocking-threads", str(choices.web_threads), "--backpressure", str(choices.web_threads * 8)),
+            *("--log-config", str(CHECKOUT / "billing_ops" / "settings" / "granian-logs.json")),
             *("--no-ws", "--workers-kill-timeout", "8", "billing_ops.wsgi:application"),
         )
         self._program(

@@ -6,9 +6,9 @@ from typing import Any
 
 import environ
 
+from billing_ops.kit.logs import logging_config
 from billing_ops.settings.console import *  # noqa: F403  # the theme, the policy and the headers of the console
 from billing_ops.settings.guard import refuse
-from billing_ops.settings.logs import logging_config
 from billing_ops.settings.transport import connection_options, transport_settings
 
 env = environ.Env()

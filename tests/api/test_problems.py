@@ -272,7 +272,7 @@ def test_log_lines_carry_the_request_id_and_no_key(notes: Api, capsys: pytest.Ca
     import logging
 
     from billing_ops.kit import request_id
-    from billing_ops.settings.logs import JsonFormatter
+    from billing_ops.kit.logs import JsonFormatter
 
     record = logging.LogRecord("x", logging.ERROR, "f", 1, "key %s", (notes.key,), None)
     token = request_id.begin("abcdefgh-1")

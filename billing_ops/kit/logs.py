@@ -52,7 +52,7 @@ def logging_config(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": "billing_ops.settings.logs.JsonFormatter"}},
+        "formatters": {"json": {"()": "billing_ops.kit.logs.JsonFormatter"}},
         "filters": {"request_id": {"()": "billing_ops.kit.request_id.RequestIdFilter"}},
         "handlers": {
             "stdout": {
@@ -68,5 +68,9 @@ def logging_config(level: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "level": level, "propagate": True},
             "django.db.backends": {"level": "WARNING"},  # its DEBUG quotes every statement with its values
             "stripe": {"level": "WARNING"},  # its INFO quotes requests
+            # One line for each tick of the clock says nothing; what fails is logged above this level.
+            "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
         },
     }
