@@ -43,9 +43,7 @@ api = ApiRoot(
     docs_decorator=for_staff_where_private,
     openapi_extra={
         "tags": [
-            {"name": "Events", "description": "Usage, as CloudEvents."},
-            {"name": "Meters", "description": "What is counted in events."},
-            {"name": "Usage", "description": "What was used, always current."},
+            {"name": "Metering", "description": "Usage events in, meters, and what was used, always current."},
             {"name": "Customers", "description": "Who is billed."},
             {"name": "Plans", "description": "What things cost; published versions never change."},
             {"name": "Subscriptions", "description": "Who agreed to what."},

@@ -73,6 +73,7 @@ def test_another_request_under_the_key_is_refused_and_told_where_it_differs(note
         ({"a": [1]}, {"a": [1, 2]}, ["a"]),
         ({"a": 1}, {"a": "1"}, ["a"]),
         ({"a": {"b": 1}}, {"a": 1}, ["a"]),
+        ({"a": 1}, {"a": True}, ["a"]),
         ({"a": 1}, {"a": 1}, []),
     ],
 )

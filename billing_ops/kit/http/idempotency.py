@@ -113,7 +113,8 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         parts = [(str(index), *pair) for index, pair in enumerate(zip(before, after, strict=True))]
     else:
-        return [] if before is not _ABSENT and after is not _ABSENT and before == after else [path or "body"]
+        same = before == after and isinstance(before, bool) == isinstance(after, bool)  # Python says True == 1
+        return [] if same else [path or "body"]
     return [
         found for name, one, other in parts for found in differences(one, other, f"{path}.{name}" if path else name)
     ]
