@@ -7,47 +7,18 @@
 4. faults, if any were asked for, before or after the work.
 """
 
-import base64
-import binascii
 import json
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from billing_ops.stripe_standin import faults, forms, params, rendering, routes
+from billing_ops.stripe_standin import faults, params, rendering, routes
 from billing_ops.stripe_standin.account import API_VERSION, Account, Call
+from billing_ops.stripe_standin.door import Answer, Request, enter
 from billing_ops.stripe_standin.errors import ApiError, Json, at_the_door, server_error
 
 KEEPS_ANSWERS_SECONDS = 24 * 3600
-MAX_KEY_LENGTH = 255
 BAD_GATEWAY = 502
-
-
-@dataclass
-class Answer:
-    """What is sent back; ``conduct`` is how: ``answer``, ``hang`` (nothing for a while) or ``reset``."""
-
-    status: int
-    body: str
-    headers: dict[str, str] = field(default_factory=dict)
-    conduct: str = "answer"
-    hold_seconds: float = 0.0
-
-
-@dataclass
-class Request:
-    """A request as it came in (header names in lower case), and what became known of it on the way."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    raw: bytes
-    id: str = ""
-    path: str = ""
-    sent: Json = field(default_factory=dict)
-    key: str | None = None
-    version: str | None = None
 
 
 class Engine:
@@ -69,7 +40,7 @@ class Engine:
         request.path = urlsplit(target).path.rstrip("/")
         fault: Json = {}
         try:
-            self._enter(request)
+            enter(request, self._api_key)
             fault = faults.take_api(self.account.store, method, request.path)
             found = self._before(request, fault) or self._keyed(request, fault)
         except ApiError as error:
@@ -92,43 +63,6 @@ class Engine:
         self.stopping.set()
         with self._holds:
             self._holds.notify_all()
-
-    # The door
-
-    def _enter(self, request: Request) -> None:
-        headers = request.headers
-        self._check_key(headers.get("authorization", ""))
-        request.version = headers.get("stripe-version")
-        if request.version not in (None, API_VERSION):
-            raise at_the_door(
-                400, f"Invalid Stripe API version: {request.version}. The Stripe stand-in speaks {API_VERSION} only."
-            )
-        query = urlsplit(request.target).query
-        try:
-            text = request.raw.decode() if request.method == "POST" else query
-        except UnicodeDecodeError:
-            raise at_the_door(400, "Invalid request: the body is not UTF-8.") from None
-        request.sent = forms.decode(text)
-        if request.method == "POST" and headers.get("idempotency-key"):
-            request.key = headers["idempotency-key"]
-            if len(request.key) > MAX_KEY_LENGTH:
-                raise at_the_door(400, f"Idempotency keys can have up to {MAX_KEY_LENGTH} characters.")
-
-    def _check_key(self, sent: str) -> None:
-        scheme, _, value = sent.partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                value = base64.b64decode(value, validate=True).decode().partition(":")[0]
-            except (binascii.Error, UnicodeDecodeError):
-                value = ""
-        if not value:
-            raise at_the_door(
-                401,
-                "You did not provide an API key. You need to provide your API key in the Authorization header, using"
-                " Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
-            )
-        if value != self._api_key:
-            raise at_the_door(401, f"Invalid API Key provided: {value[:8]}{'*' * 8}{value[-4:]}")
 
     # Faults around the work
 

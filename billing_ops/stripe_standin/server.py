@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from billing_ops.stripe_standin.control import Control
 from billing_ops.stripe_standin.delivering import Courier
-from billing_ops.stripe_standin.engine import Answer, Engine
+from billing_ops.stripe_standin.door import Answer
+from billing_ops.stripe_standin.engine import Engine
 
 MAX_BODY_BYTES = 1024 * 1024
 

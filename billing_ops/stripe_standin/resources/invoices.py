@@ -1,8 +1,8 @@
 """Invoices: drafts that are filled, finalised, paid, voided or given up."""
 
-from billing_ops.stripe_standin import invoicing
-from billing_ops.stripe_standin.account import Call, merge_metadata, unset
-from billing_ops.stripe_standin.errors import ApiError, Json, at_the_door, not_implemented
+from billing_ops.stripe_standin import drafts, invoicing
+from billing_ops.stripe_standin.account import Call
+from billing_ops.stripe_standin.errors import ApiError, Json, not_implemented
 from billing_ops.stripe_standin.events import emit
 from billing_ops.stripe_standin.paging import equal, page
 from billing_ops.stripe_standin.params import (
@@ -58,8 +58,8 @@ def create(call: Call) -> Json:
     """POST /v1/invoices"""
     customer = call.need("customer", call.params["customer"], param="customer")
     currency = str(call.params.get("currency") or customer["currency"] or "usd").lower()
-    invoice = _blank(call, customer, currency)
-    _apply(call, invoice)
+    invoice = drafts.blank(call, customer, currency)
+    drafts.apply(call, invoice)
     call.add(invoice)
     if customer["currency"] is None:
         customer["currency"] = currency
@@ -84,155 +84,6 @@ def _pull(call: Call, invoice: Json) -> bool:
     return bool(pending)
 
 
-def _blank(call: Call, customer: Json, currency: str) -> Json:
-    return {
-        "id": call.new_id("in"),
-        "object": "invoice",
-        "account_country": "US",
-        "account_name": "Stripe stand-in",
-        "account_tax_ids": None,
-        "amount_due": 0,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_paid_off_stripe": 0,
-        "amount_remaining": 0,
-        "amount_shipping": 0,
-        "application": None,
-        "attempt_count": 0,
-        "attempted": False,
-        "auto_advance": False,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "automatically_finalizes_at": None,
-        "billing_reason": "manual",
-        "collection_method": "charge_automatically",
-        "created": call.now,
-        "currency": currency,
-        "custom_fields": None,
-        "customer": customer["id"],
-        "customer_account": None,
-        "customer_address": customer["address"],
-        "customer_email": customer["email"],
-        "customer_name": customer["name"],
-        "customer_phone": customer["phone"],
-        "customer_shipping": None,
-        "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
-        "discounts": [],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
-        "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
-        "livemode": False,
-        "metadata": {},
-        "next_payment_attempt": None,
-        "number": None,
-        "on_behalf_of": None,
-        "parent": None,
-        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
-        "period_end": call.now,
-        "period_start": call.now,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
-        "starting_balance": 0,
-        "statement_descriptor": None,
-        "status": "draft",
-        "status_transitions": {
-            "finalized_at": None,
-            "marked_uncollectible_at": None,
-            "paid_at": None,
-            "voided_at": None,
-        },
-        "subtotal": 0,
-        "subtotal_excluding_tax": 0,
-        "test_clock": None,
-        "total": 0,
-        "total_discount_amounts": [],
-        "total_excluding_tax": 0,
-        "total_pretax_credit_amounts": [],
-        "total_taxes": [],
-        "webhooks_delivered_at": None,
-    }
-
-
-_PLAIN = ("custom_fields", "description", "effective_at", "footer", "statement_descriptor", "collection_method")
-
-
-def _apply(call: Call, invoice: Json) -> None:
-    params = call.params
-    if params.get("auto_advance"):
-        raise not_implemented("advance an invoice by itself; send auto_advance=false", "auto_advance")
-    for name in _PLAIN:
-        if name in params:
-            invoice[name] = unset(params[name])
-    if "metadata" in params:
-        invoice["metadata"] = merge_metadata(invoice["metadata"], params["metadata"])
-    if "number" in params:
-        _set_number(call, invoice, unset(params["number"]))
-    if "default_payment_method" in params:
-        invoice["default_payment_method"] = _method_id(call, invoice, unset(params["default_payment_method"]))
-    _set_due(call, invoice)
-
-
-def _set_number(call: Call, invoice: Json, number: str | None) -> None:
-    taken = call.store.find("invoice", "json_extract(body, '$.number') = ? AND id != ?", (number, invoice["id"]))
-    if number is not None and taken:
-        raise ApiError(400, f"The invoice number {number} is already used by another invoice.", param="number")
-    invoice["number"] = number
-
-
-def _set_due(call: Call, invoice: Json) -> None:
-    sends = invoice["collection_method"] == "send_invoice"
-    for name in ("days_until_due", "due_date"):
-        if name in call.params and not sends:
-            raise at_the_door(
-                400, f"`{name}` is only supported when `collection_method` is `send_invoice`.", param=name
-            )
-    if "due_date" in call.params:
-        invoice["due_date"] = call.params["due_date"]
-    elif "days_until_due" in call.params:
-        invoice["due_date"] = call.now + 86_400 * call.params["days_until_due"]
-    elif sends and invoice["due_date"] is None:
-        raise at_the_door(
-            400,
-            "When `collection_method` is `send_invoice`, you must specify one of `due_date` or `days_until_due`.",
-            param="due_date",
-        )
-
-
-def _method_id(call: Call, invoice: Json, id: str | None) -> str | None:
-    if id is None:
-        return None
-    method = call.store.get(id, "payment_method")
-    if method is None or method["customer"] != invoice["customer"]:
-        raise ApiError(
-            400,
-            f"No such PaymentMethod: '{id}'; it must be attached to the invoice's customer.",
-            code="resource_missing",
-            param="payment_method",
-        )
-    return id
-
-
 def _one(call: Call) -> Json:
     return call.need("invoice", call.names["id"])
 
@@ -248,7 +99,7 @@ def update(call: Call) -> Json:
             code="invoice_not_editable",
         )
     before = dict(invoice)
-    _apply(call, invoice)
+    drafts.apply(call, invoice)
     invoicing.save(call, before, invoice)
     return invoice
 
@@ -295,7 +146,7 @@ def pay(call: Call) -> Json:
 def _method(call: Call, invoice: Json) -> Json:
     """What is charged: the request's, the invoice's, or the customer's default payment method."""
     if "payment_method" in call.params:
-        id = _method_id(call, invoice, call.params["payment_method"])
+        id = drafts.method_id(call, invoice, call.params["payment_method"])
     else:
         customer = call.need("customer", invoice["customer"])
         id = invoice["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
