@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from kombu.exceptions import OperationalError
 
 from billing_ops.kit.http import auth
 from invoicing import drafting
@@ -164,6 +165,24 @@ def test_finalising_twice_is_once(world: World, api: Api) -> None:
     other = api.post(f"/invoices/{draft}/finalize")
     assert (other.status_code, other.json()["code"]) == (409, "invoice.not_draft")
     assert Entry.objects.count() == 1
+
+
+def test_without_a_broker_finalising_works_and_the_run_collects_later(
+    world: World, api: Api, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fail(name: str, **kwargs: Any) -> None:
+        asked.append(name)
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("invoicing.finalizing.current_app.send_task", fail)
+    draft = _draft(world)
+    assert api.post(f"/invoices/{draft}/finalize").status_code == 200
+    assert asked == ["invoicing.collect"]
+    bill(START)
+    assert api.get(f"/invoices/{draft}").json()["status"] == "paid"
+    assert standin.state()["paid_minor"] == {"usd": 2000}
 
 
 def test_fields_that_nobody_reads_are_refused(world: World, api: Api) -> None:

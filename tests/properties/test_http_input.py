@@ -74,9 +74,10 @@ def test_requests_differ_exactly_where_differences_says(one: Any, other: Any) ->
 def test_an_amount_is_a_plain_decimal_or_refused(value: Any) -> None:
     for kind in (AmountText, DecimalText):
         try:
-            read = TypeAdapter(kind).validate_python(value)
+            read: Any = TypeAdapter(kind).validate_python(value)
         except ValidationError:
             continue
+        assert isinstance(value, str)
         assert Decimal(read) == Decimal(value)
         assert Decimal(read).is_finite()
         assert Decimal(read) >= 0
