@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Literal
 
+from moneyed import Money
 from pydantic import Field, PlainSerializer, WithJsonSchema
 
 from billing_ops.kit.errors import InvalidInput
@@ -116,7 +117,7 @@ def _rated_out(rated: Rated) -> RatedOut:
             "currency": rated.currency,
             "quantity": rated.quantity,
             "unrounded_amount": rated.amount,
-            "amount": plain(round_amount(rated.amount, rated.currency)),
+            "amount": Money(round_amount(rated.amount, rated.currency), rated.currency),
             "steps": [
                 {name: getattr(step, name) for name in names} | {"above": step.from_, "up_to": step.to}
                 for step in rated.steps

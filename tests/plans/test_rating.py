@@ -47,8 +47,8 @@ def test_an_upper_bound_belongs_to_its_tier(quantity: str, amount: str, steps: i
 
 
 def test_steps_name_the_units_they_cover_included_ones_counted() -> None:
-    spans = [(step.from_, step.to) for step in rate(CONTEXT, Decimal(750_000)).steps]
-    assert spans == [(0, 100_000), (100_000, 500_000), (500_000, None)]
+    spans = [f"{step.from_} – {step.to}" for step in rate(CONTEXT, Decimal(750_000)).steps]
+    assert spans == ["0 – 100000", "100000 – 500000", "500000 – None"]
 
 
 def test_the_first_tiers_flat_amount_is_owed_at_zero_units_and_another_tiers_once_it_is_reached() -> None:

@@ -28,6 +28,13 @@ class QueryInvalid(BillingError):
     http_status = 422
 
 
+class PathInvalid(BillingError):
+    """A path that holds U+0000, which no key of anything has."""
+
+    code = "route.not_found"
+    http_status = 404
+
+
 class ApiKeyAuth(HttpBearer):
     """The door of one operation: who may pass, with which query parameters and how large a body."""
 
@@ -47,6 +54,8 @@ class ApiKeyAuth(HttpBearer):
     def __call__(self, request: HttpRequest) -> Caller:
         caller = authenticate(request.headers.get("Authorization", ""), scope=self.scope, at=clock.now())
         body.check_size(request, self.max_bytes)
+        if "\0" in request.path_info:
+            raise PathInvalid("There is nothing at an address with U+0000.")
         if self.bodiless:
             body.check_empty(request)
         self._check_query(request)
