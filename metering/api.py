@@ -195,7 +195,7 @@ class UsageOut(Out):
     watermark: int
 
 
-@router.read("/usage", scope="usage:read", answer=UsageOut)
+@router.read("/usage", scope="usage:read", answer=UsageOut, problems=(404,))
 def read_usage(request: ApiRequest, query: Query[UsageQuery]) -> UsageOut:
     """What a customer used of a meter from `start` up to `end`, to the microsecond."""
     meter = _meter(query.meter)
@@ -228,7 +228,7 @@ class HoursOut(Out):
     hours: list[HourOut]
 
 
-@router.read("/usage/hours", scope="usage:read", answer=HoursOut)
+@router.read("/usage/hours", scope="usage:read", answer=HoursOut, problems=(404,))
 def read_usage_hours(request: ApiRequest, query: Query[UsageQuery]) -> HoursOut:
     """The same by UTC hour, at most 366 days; hours without a counted event are left out."""
     period = query.period()
@@ -253,7 +253,7 @@ class CountedEventOut(Out):
     verdict: str = Field(description="counted, missing or not_numeric")
 
 
-@router.read("/usage/events", scope="usage:read", answer=Page[CountedEventOut])
+@router.read("/usage/events", scope="usage:read", answer=Page[CountedEventOut], problems=(404,))
 def list_usage_events(request: ApiRequest, query: Query[UsageEventsQuery]) -> Page[CountedEventOut]:
     """The raw events behind a quantity, oldest first; their values add up to it."""
     filters = query.filters()

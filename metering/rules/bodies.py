@@ -96,6 +96,8 @@ _raw_events = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def _one(body: bytes) -> bytes:
+    if not body.strip(_SPACE):
+        raise MalformedBody("The body is empty.", offset=len(body))
     try:
         _raw_event.decode(body)
     except RecursionError:

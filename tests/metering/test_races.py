@@ -175,10 +175,15 @@ def test_two_statements_would_have_lost_what_one_does_not(fresh_db: Database) ->
     """The reason for one statement, shown: buckets read before a fold and unfolded batches after it miss the batch."""
     meter = sum_meter()
     accept(*bodies(50, subjects=1))
+
+    def fold_and_leave() -> None:
+        fold_all()
+        connection.close()
+
     with transaction.atomic():
         in_buckets = sum(Bucket.objects.values_list("events", flat=True))
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: (fold_all(), connection.close())).result(timeout=60)
+            pool.submit(fold_and_leave).result(timeout=60)
         unfolded = Event.objects.filter(batch__in=Batch.objects.filter(fold=None)).count()
     assert (in_buckets, unfolded) == (0, 0)
     assert total(meter, subjects=1) == (Decimal(sum(range(50))), 50)
