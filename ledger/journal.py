@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from billing_ops.kit.errors import InvalidInput, NotFound
-from billing_ops.kit.money import plain
+from billing_ops.kit.money import BadCurrency, plain, round_amount
 from ledger.models import CreditGrant, Entry, Line
 from ledger.rules.chart import BY_CODE
 from ledger.rules.entries import LineSpec, Side
@@ -181,11 +181,20 @@ def as_text(lines: Iterable[JournalLine]) -> str:
     for line in lines:
         of = " / ".join(part for part in (line.customer_key, line.dimension) if part)
         account = f"{line.code} {line.name}" + (f" [{of}]" if of else "")
-        amount = f"{plain(line.amount)} {line.unit}"
+        amount = f"{_shown(line.amount, line.unit)} {line.unit}"
         rows.append((account, amount, "") if line.side == "debit" else ("    " + account, "", amount))
     widths = [max([len(row[column]) for row in rows] + [len(head)]) for column, head in enumerate(_HEADS)]
     table = [_HEADS, tuple("-" * width for width in widths), *rows]
     return "\n".join(f"{a:<{widths[0]}}  {d:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, d, c in table)
+
+
+def _shown(amount: Decimal, unit: str) -> str:
+    """All its digits, and at least those of the currency's minor unit."""
+    try:
+        rounded = round_amount(amount, unit)
+    except BadCurrency:  # a company's own credits
+        return plain(amount)
+    return format(rounded, "f") if rounded == amount else plain(amount)
 
 
 _HEADS = ("Account", "Debit", "Credit")

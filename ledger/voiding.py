@@ -3,15 +3,18 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import connection, transaction
-from django.db.models import F
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F, Q
 
+from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor, system
-from billing_ops.kit.errors import Conflict
+from billing_ops.kit.errors import BillingError, Conflict
 from ledger import drawing, posting
 from ledger.crediting import GrantDiffers, PaidCreditIsBought
 from ledger.models import CreditGrant, Entry
 from ledger.rules import movements
+
+_TASK = "ledger.expire_credits"
 
 
 class NothingLeft(Conflict):
@@ -93,13 +96,24 @@ def expire(*, grant: CreditGrant, at: datetime, actor: Actor) -> Entry | None:
 def expire_due(*, at: datetime, grace: timedelta, limit: int = 500) -> int:
     """Expire grants whose expiry passed at least ``grace`` ago and of which something is left; the number of entries.
 
-    One transaction a grant; a grant that fails stops none of the others' work that is already done.
+    One transaction a grant. One that fails is noted as failed work, rests for a while, and holds up none of the others.
     """
-    due = CreditGrant.objects.filter(expires_at__lte=at - grace).exclude(
-        account__balance__debits=F("account__balance__credits") - F("account__balance__held")
-    )
-    found = [expire(grant=row, at=at, actor=system("expire-credits")) for row in due.order_by("expires_at")[:limit]]
-    return sum(entry is not None for entry in found)
+    something_left = ~Q(account__balance__debits=F("account__balance__credits") - F("account__balance__held"))
+    due = CreditGrant.objects.filter(something_left, expires_at__lte=at - grace)
+    rows = due.exclude(public_id__in=failing.resting(task=_TASK, at=at)).order_by("expires_at")[:limit]
+    return sum(_expire_or_note(row, at) for row in rows)
+
+
+def _expire_or_note(grant: CreditGrant, at: datetime) -> bool:
+    try:
+        entry = expire(grant=grant, at=at, actor=system("expire-credits"))
+    except (BillingError, DatabaseError) as error:
+        failing.note(
+            task=_TASK, subject=str(grant.public_id), error=error, at=at, customer_key=grant.customer_key[:128]
+        )
+        return False
+    failing.clear(task=_TASK, subject=str(grant.public_id))
+    return entry is not None
 
 
 def _begin(grant: CreditGrant, entry_key: str, at: datetime) -> Entry | None:

@@ -112,9 +112,10 @@ def invoice_finalized(
     hide an error: the lines must balance.
     """
     _not_negative(receivable=receivable, balance_used=balance_used, balance_added=balance_added)
+    paid_by_credit, memo = _used(customer_key, currency, credits)
     lines = (
         *debit("1100", receivable, currency, customer_key=customer_key),
-        *credit_used(customer_key=customer_key, unit=currency, uses=credits),
+        *paid_by_credit,
         *debit("2110", balance_used, currency, customer_key=customer_key),
         *debit("6310", rounding, currency),
         *credit("1110", accrued_cleared, currency, customer_key=customer_key),
@@ -123,7 +124,7 @@ def invoice_finalized(
     for jurisdiction, amount in sorted((tax or {}).items()):
         lines += credit("2200", amount, currency, dimension=jurisdiction)
     lines += credit("2110", balance_added, currency, customer_key=customer_key)
-    return _balanced(lines)
+    return _balanced(lines + memo)
 
 
 def credit_used(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> Lines:
@@ -132,14 +133,24 @@ def credit_used(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> L
     Paid and goodwill credit is a liability that is released. Promotional and included credit was never one: its use
     reduces revenue (4900), and the memo accounts follow.
     """
-    lines: Lines = ()
+    real, memo = _used(customer_key, unit, uses)
+    return real + memo
+
+
+def _used(customer_key: str, unit: str, uses: Sequence[CreditUse]) -> tuple[Lines, Lines]:
+    real: Lines = ()
+    memo: Lines = ()
+    given = _ZERO
     for use in uses:
         _positive(amount=use.amount)
         code = GRANT_ACCOUNT[use.kind]
-        lines += (LineSpec("debit", code, use.amount, unit, customer_key, use.dimension, use.entry_id),)
+        line = LineSpec("debit", code, use.amount, unit, customer_key, use.dimension, use.entry_id)
         if BY_CODE[code].memo:
-            lines += debit("4900", use.amount, unit) + credit("9000", use.amount, unit)
-    return lines
+            memo += (line,)
+            given += use.amount
+        else:
+            real += (line,)
+    return real + debit("4900", given, unit), memo + credit("9000", given, unit)
 
 
 def payment_succeeded(*, customer_key: str, currency: str, amount: Decimal, applied: Decimal | None = None) -> Lines:

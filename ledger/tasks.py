@@ -1,0 +1,17 @@
+"""What the clock asks of the ledger."""
+
+from datetime import timedelta
+
+from celery import shared_task
+
+from billing_ops.kit import clock
+from ledger import voiding
+
+EXPIRY_GRACE = timedelta(hours=24)
+"""Usage reported this late still finds the credit that was there when it happened."""
+
+
+@shared_task(name="ledger.expire_credits")
+def expire_credits() -> int:
+    """Book the remainder of credits whose time is over; the number of entries. Run again it finds what is left."""
+    return voiding.expire_due(at=clock.now(), grace=EXPIRY_GRACE)
