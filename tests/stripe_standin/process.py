@@ -97,6 +97,11 @@ class Standin:
         return status
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started and neither stopped nor killed."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process, for tests that look at it."""
         assert self._process is not None
