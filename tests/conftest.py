@@ -13,7 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A busy machine is no failure: how long an example takes is not what the properties are about.
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 _NOWHERE = "postgres://billing_app@127.0.0.1:1/no-database-outside-a-fixture"
 os.environ.update(
