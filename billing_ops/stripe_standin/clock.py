@@ -32,6 +32,11 @@ class Clock:
             beside.write_text(datetime.fromtimestamp(seconds, UTC).isoformat())
             beside.replace(self.path)
 
+    @property
+    def stands(self) -> bool:
+        """Whether it stands at an instant that was set and that nobody else can know of."""
+        return self._set is not None
+
     def free(self) -> None:
         """Forget an instant held in memory: back to the real time."""
         self._set = None

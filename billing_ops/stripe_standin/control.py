@@ -207,6 +207,7 @@ class Control:
                 self.account.clock.set(sent["now"])
             except ValueError as error:
                 raise Refused(f"now: an ISO 8601 instant; {error}") from None
+        self.courier.nudge()
         return {"clock": self.account.clock.now()}
 
     def _card(self, sent: Json) -> Json:

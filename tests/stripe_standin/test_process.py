@@ -115,6 +115,24 @@ def test_in_the_background_webhooks_go_out_and_are_retried_by_themselves(tmp_pat
     assert receiver.types == ["customer.created", "customer.created"]
 
 
+def test_in_the_background_webhooks_wait_while_the_clock_stands(tmp_path: Path) -> None:
+    standin = Standin(tmp_path, "--delivery", "background")
+    with receiving() as receiver:
+        standin.start()
+        try:
+            standin.set_webhook(receiver.url)
+            standin.control("clock", {"now": "2025-01-01T00:00:00+00:00"})
+            new_customer(standin.client())
+            assert standin.state()["deliveries"] == {"pending": 1}
+            standin.control("clock", {"now": None})
+            _until(lambda: standin.state()["deliveries"] == {"delivered": 1})
+        finally:
+            standin.stop()
+    (one,) = receiver.received
+    assert one.is_signed_with(standin.secret), "signed when it was sent, not when it happened"
+    assert one.event["created"] == 1_735_689_600
+
+
 def _until(happened: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for what another process does on its own."""
     end = time.monotonic() + seconds
