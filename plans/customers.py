@@ -2,7 +2,7 @@
 
 from django.db.models import Q, QuerySet
 
-from billing_ops.kit.errors import NotFound
+from billing_ops.kit.errors import InvalidInput, NotFound
 from plans.models import Customer
 from plans.rules.details import FIELDS, CustomerDetails
 
@@ -11,6 +11,12 @@ class CustomerNotFound(NotFound):
     """No customer has that key."""
 
     code = "customer.not_found"
+
+
+class CurrencyDiffers(InvalidInput):
+    """An amount in another currency than the customer's."""
+
+    code = "customer.currency_differs"
 
 
 def get(key: str) -> Customer:
@@ -33,3 +39,16 @@ def search(text: str = "") -> QuerySet[Customer]:
 def details_of(customer: Customer) -> CustomerDetails:
     """What is known of a customer, as a value."""
     return CustomerDetails(**{field: getattr(customer, field) for field in FIELDS})
+
+
+def check_credit_holder(*, customer_key: str, unit: str) -> None:
+    """Whether a customer may hold credit in that currency: there is one of that key, and it is the customer's own.
+
+    The ledger, which knows no customers, asks this through ``settings.CREDIT_HOLDER_CHECK``. Raises
+    :class:`CustomerNotFound` or :class:`CurrencyDiffers`.
+    """
+    currency = get(customer_key).currency
+    if unit != currency:
+        raise CurrencyDiffers(
+            f"{customer_key} is billed in {currency}, not in {unit}.", remedy=f"Send {currency}.", field="currency"
+        )

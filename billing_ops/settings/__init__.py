@@ -128,6 +128,9 @@ API_DOCS_PUBLIC: bool = env.bool("API_DOCS_PUBLIC", default=BILLING_ENV != "prod
 # A virtual clock for tests and demonstrations: a file that holds an ISO 8601 instant. Empty: the real time.
 BILLING_CLOCK_FILE: str = env.str("BILLING_CLOCK_FILE", default="")
 
+# The function that says whether a customer may hold credit in a currency: the ledger knows no customers.
+CREDIT_HOLDER_CHECK: str = env.str("CREDIT_HOLDER_CHECK", default="plans.customers.check_credit_holder")
+
 STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="sk_test_standin")
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's own hosts
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
