@@ -84,7 +84,7 @@ class Courier:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            # While the clock stands at an instant set by hand, a receiver would refuse the signature as of another time.
+            # A clock that stands at an instant set by hand signs for a time that the receiver would refuse.
             if self.account.clock.stands or not self.deliver(most=100):
                 self._wake.wait(IDLE_SECONDS)
 
