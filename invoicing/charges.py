@@ -53,13 +53,13 @@ def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Ch
 def late(subscription: Subscription, *, before: datetime, at: datetime, whenever: bool = False) -> list[Charge]:
     """Differences that late usage made to periods that were billed and finalised, and ended before ``before``.
 
-    Periods so long ago that live usage of them is refused are looked at when ``whenever`` is set.
+    Looked at are the periods of which usage could still arrive when the item was last drafted; with ``whenever`` all.
     """
     charges: list[Charge] = []
     for item in items_of(subscription):
         if item.price.model == Price.Model.FLAT:
             continue
-        for span in _billed_periods(item, before=before, since=None if whenever else at - due.LATE_USAGE_WINDOW):
+        for span in _billed_periods(item, before=before, since=None if whenever else _last_look(item, at)):
             charge = usage_charge(item, span, at=at)
             if charge.amounts.unrounded:
                 charges.append(charge)
@@ -143,6 +143,17 @@ def usage_span(item: SubscriptionItem, ended: Period | None) -> Period | None:
 
 def _stored(row: BillingPeriod | None) -> Period | None:
     return None if row is None else Period(row.starts_at, row.ends_at)
+
+
+def _last_look(item: SubscriptionItem, at: datetime) -> datetime:
+    """Periods that ended before this were closed to usage when the item was last drafted, and looked at then.
+
+    Counted from that draft and not from ``at``: what arrives after a month's draft, and only just in time to be
+    accepted, is more than the window old when the next draft is made.
+    """
+    usage_lines = InvoiceLine.objects.filter(item=item, kind=InvoiceLine.Kind.USAGE)
+    drafted_at: datetime | None = usage_lines.aggregate(last=Max("invoice__drafted_at"))["last"]
+    return (drafted_at or at) - due.LATE_USAGE_WINDOW
 
 
 def _billed_periods(item: SubscriptionItem, *, before: datetime, since: datetime | None) -> list[Period]:

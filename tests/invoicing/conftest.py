@@ -20,3 +20,12 @@ def world(fresh_db: Any, clock: Any, standin: Standin, settings: Any) -> "World"
     settings.STRIPE_SECRET_KEY = standin.api_key
     settings.STRIPE_WEBHOOK_SECRETS = [standin.secret]
     return make_world()
+
+
+@pytest.fixture
+def books(db: Any, clock: Any) -> "World":
+    """The same world without Stripe, in a transaction that is rolled back: for stories that collect nothing."""
+    from tests.support.billing import START, make_world
+
+    clock.set(START)
+    return make_world()

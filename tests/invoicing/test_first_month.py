@@ -91,7 +91,7 @@ def test_a_month_of_usage_is_rated_credited_invoiced_paid_and_earned(
     assert standin.state()["paid_minor"] == {"usd": 2000 + 2166}
     accruing.accrue(customer_id=acme.pk, at=MONTH_LATER, actor=TESTER)
     acme_owes = ledger_of(acme)
-    assert (acme_owes.receivable, acme_owes.unbilled, acme_owes.deferred) == (0, 0, 20)
+    assert (acme_owes.receivable, acme_owes.unbilled, acme_owes.deferred) == (Decimal(0), Decimal(0), Decimal(20))
     assert total("4000") == Decimal("2.160045")
     assert total("4010") == 20
     assert total("6310") == Decimal("0.000045")
