@@ -61,6 +61,7 @@ class Child:
     identity: Identity = Identity()
     process: "subprocess.Popen[bytes] | None" = None
     asked: bool = False  # to stop
+    log_start: int = 0  # where in its log the present run begins
 
     def start(self) -> None:
         """Start it; its output is appended to its log."""
@@ -69,6 +70,7 @@ class Child:
         if user:
             user["extra_groups"] = []  # type: ignore[assignment]
         with self.log.open("ab") as log:
+            self.log_start = log.tell()
             self.process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603  # our own commands
                 [*self.identity.prefix, *self.argv],
                 env={**self.env, MARK: str(self.home)},

@@ -136,13 +136,18 @@ class Stack:
         child.start()
         return child
 
-    def _finish(self, command: Child) -> None:
+    def _finish(self, command: Child, *, relay: bool = False) -> None:
+        """Wait for a command of ours, saying what it prints if ``relay``; raises :class:`StartError` if it fails."""
         deadline = time.monotonic() + _COMMAND_SECONDS
-        while (code := command.exit_code()) is None:
-            self._check_stop()
-            if time.monotonic() > deadline:
-                command.stop(grace=1)
-            time.sleep(0.02)
+        with command.log.open() as log:
+            log.seek(command.log_start)
+            while (code := command.exit_code()) is None:
+                self._check_stop()
+                if time.monotonic() > deadline:
+                    command.stop(grace=1)
+                for line in log if relay else ():
+                    self._say(line.rstrip())
+                time.sleep(0.02)
         if code:
             raise StartError(
                 f"“manage.py {command.argv[2]}” failed:\n{self.home.last_lines(command.name)}\n"
@@ -179,11 +184,11 @@ class Stack:
             row = owner.execute(query).fetchone()
             if row and row[0] == _DEMO_MARK:
                 return
-            self._say("Loading demo data, this once …")
+            self._say("Loading demo data, this once (a minute or two) …")
             passwords = {
                 f"BILLING_DEMO_PASSWORD_{name.upper()}": self.home.secret(f"login:{name}", length=9) for name in LOGINS
             }
-            self._manage("demo", "load_demo", **passwords)
+            self._finish(self._begin("demo", "load_demo", **passwords), relay=True)
             name = owner.info.dbname.replace('"', '""')
             owner.execute(f"COMMENT ON DATABASE \"{name}\" IS '{_DEMO_MARK}'")
 

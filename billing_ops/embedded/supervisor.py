@@ -26,6 +26,7 @@ class Supervisor:
         self.home = home
         self._stop = threading.Event()
         self._urgent = False
+        self._why = ""  # the signal that stopped us
         self._deaths: dict[str, deque[float]] = {}
 
     def run(self) -> int:
@@ -56,13 +57,14 @@ class Supervisor:
             _say(f"\n{error}\n", error=True)
             code = 1
         finally:
-            _say("Stopping …")
+            _say(f"Stopping{self._why} …")
             stack.stop(grace=0.5 if self._urgent else None)
         _say("Stopped. The data are kept; “make run” goes on from here.")
         return code
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._urgent = self._stop.is_set() and number == signal.SIGINT
+        self._why = self._why or f" ({signal.Signals(number).name})"
         self._stop.set()
 
     def _announce(self, stack: Stack, seconds: float) -> None:

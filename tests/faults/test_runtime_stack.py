@@ -1,5 +1,6 @@
 """The whole stack with its parts killed: real processes, a database of its own, as `make run` starts them."""
 
+import os
 import signal
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from billing_ops.embedded import roles
 from billing_ops.embedded.broker import Broker
 from billing_ops.embedded.home import Home
 from billing_ops.embedded.postgres import Postgres
+from tests.support.database import Databases
 from tests.support.stack import Installation, wait_until
 
 
@@ -109,6 +111,30 @@ def test_killed_parts_come_back_and_a_killed_supervisor_leaves_nothing(installat
     installation.signal(signal.SIGHUP)  # the terminal closes
     assert installation.wait_exit() == 0
     assert installation.children() == []
+
+
+def test_with_addresses_given_the_same_code_runs_on_those_services(
+    tmp_path: Path, databases: Databases, redis_url: str
+) -> None:
+    """Nothing is embedded then but the Stripe stand-in, and the database is migrated as its owner."""
+    with databases.fresh() as database:
+        given = Installation(
+            tmp_path / "var",
+            DATABASE_URL=database.url(),
+            OWNER_DATABASE_URL=database.url("owner"),
+            REDIS_URL=redis_url,
+            REDIS_NAMESPACE=os.environ["REDIS_NAMESPACE"],
+        )
+        try:
+            given.start().wait_ready()
+            wait_until(lambda: given.get("/readyz")[0] == 200, "it is ready")
+            assert not given.children("bin/postgres -D")
+            assert not given.children("valkey-server")
+            assert given.stop() == 0
+            assert given.children() == []
+        finally:
+            if given.exit_code() is None:
+                given.signal(signal.SIGKILL)
 
 
 def test_a_port_in_use_is_said_and_nothing_is_started(installation: Installation) -> None:
