@@ -15,12 +15,13 @@ from ledger.models import Account, CreditGrant
 class AccountAdmin(RecordAdmin):
     """Where amounts stand. The page of an account shows its lines."""
 
-    list_display = ("code_name", "customer_key", "dimension", "unit_id", "stored_balance", "status")
+    list_display = ("code_name", "customer_key", "dimension", "unit_id", "balance_text", "status")
     list_filter = ("code", "unit")
     search_fields = ("=customer_key", "=code__code", "=dimension")
     search_help_text = "Customer key, account code or grant, in full"
     list_select_related = ("code", "balance")
     ordering = ("code", "customer_key", "id")
+    list_title = "Accounts"
     page_url_name = "admin:console_account"
     big = True
     empty_hint = "Accounts appear with the first entry that touches them."
@@ -30,7 +31,7 @@ class AccountAdmin(RecordAdmin):
         return str(account.code)
 
     @admin.display(description="Balance")
-    def stored_balance(self, account: Account) -> str:
+    def balance_text(self, account: Account) -> str:
         if not account.materialised:
             return right("—")
         return right(f"{plain(account.balance.net)} {account.unit_id}")
@@ -45,6 +46,7 @@ class CreditGrantAdmin(RecordAdmin):
     search_fields = ("=customer_key", "=ticket", "=public_id")
     search_help_text = "Customer key, ticket or grant id, in full"
     ordering = ("-id",)
+    list_title = "Credits"
     record_fields = (
         "public_id", "customer_key", "kind", "amount_text", "priority", "effective_at", "expires_at", "scope",
         "reason_code", "reason_note", "ticket", "requested_by_type", "requested_by_id", "created_at", "recorded_at",

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest
 from ninja.renderers import BaseRenderer
@@ -25,6 +26,8 @@ def plain_value(value: Any) -> Any:
         return rfc3339(value)
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, BaseModel):
         return value.model_dump(by_alias=True)
     if isinstance(value, (set, frozenset, tuple)):
