@@ -62,6 +62,17 @@ class CustomerChange(Body):
     tax_id: str = Field("", max_length=64)
 
 
+class PaymentIn(Body):
+    """How a customer pays; what is left out stays as it is."""
+
+    default_payment_method: str | None = Field(
+        None, max_length=64, pattern=r"^(pm_[A-Za-z0-9_]+)?$", description="Stripe's id of it; empty: none any more."
+    )
+    stripe_id: str | None = Field(
+        None, max_length=64, pattern=r"^cus_[A-Za-z0-9_]+$", description="Left out: we create the customer in Stripe."
+    )
+
+
 class AddressOut(Out):
     """A postal address; empty text: not known."""
 
@@ -120,6 +131,19 @@ def change_customer(request: ApiRequest, customer_key: str, body: CustomerChange
     changes = _flat(body.model_dump(exclude_unset=True))
     customer = customers.get(customer_key)
     return _out(enrolling.amend(customer=customer, changes=changes, at=clock.now(), actor=request.auth.actor))
+
+
+@router.change("/customers/{customer_key}/payment", scope="customers:write", answer=CustomerOut, method="PUT")
+def set_customer_payment(request: ApiRequest, customer_key: str, body: PaymentIn) -> CustomerOut:
+    """Say what to collect with. An invoice that is already being collected keeps the method it began with."""
+    changed = enrolling.attach_payment(
+        customer=customers.get(customer_key),
+        stripe_id=body.stripe_id,
+        default_payment_method=body.default_payment_method,
+        at=clock.now(),
+        actor=request.auth.actor,
+    )
+    return _out(changed)
 
 
 def _flat(sent: dict[str, Any]) -> dict[str, str]:
