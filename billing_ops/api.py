@@ -1,7 +1,6 @@
 """The API's root: every app's router under ``/api/v1``, one set of errors, one OpenAPI document."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, Final
 
 from django.conf import settings
@@ -9,6 +8,10 @@ from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse
 
 from billing_ops.kit.http.root import ApiRoot
+from invoicing import api as invoicing
+from ledger import api as ledger
+from metering import api as metering
+from plans import api as plans
 
 DESCRIPTION: Final = """
 Send usage, agree on prices, read what is owed, and get it paid.
@@ -21,8 +24,6 @@ Send usage, agree on prices, read what is owed, and get it paid.
 * **Errors** are `application/problem+json` with a stable `code`, what was kept and what to do next.
 * **`X-Request-ID`** is taken from you if you send one, and comes back with every answer.
 """
-
-ROUTERS: Final = ("metering.api", "plans.api", "ledger.api", "invoicing.api")
 
 
 def for_staff_where_private(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -53,6 +54,5 @@ api = ApiRoot(
         ]
     },
 )
-for _module in ROUTERS:
-    if find_spec(_module):
-        api.add_router("", f"{_module}.router")
+for _router in (metering.router, plans.router, ledger.router, invoicing.router):
+    api.add_router("", _router)
