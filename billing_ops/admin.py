@@ -23,6 +23,7 @@ class AuditEntryAdmin(RecordAdmin):
         "at", "who", "action", "subject_type", "subject_key", "customer_key", "summary", "reason", "ticket", "note",
         "changes", "request_id",
     )  # fmt: skip
+    list_title = "Audit trail"
     big = True
     empty_hint = "Every act leaves an entry here."
 
@@ -42,5 +43,6 @@ class FailedWorkAdmin(RecordAdmin):
         "task", "subject", "customer_key", "code", "message", "tries", "first_failed_at", "last_failed_at",
         "next_try_at",
     )  # fmt: skip
+    list_title = "Failing jobs"
     list_note = "Each is tried again by itself, with pauses from a minute to six hours."
     empty_hint = "Nothing fails."

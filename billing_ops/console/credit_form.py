@@ -10,8 +10,8 @@ from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import parse_money
 
 KINDS = [
-    ("goodwill", "Goodwill: makes up for something that went wrong"),
-    ("promotional", "Promotional: a gift, such as a trial or a campaign"),
+    ("goodwill", "Goodwill"),
+    ("promotional", "Promotional"),
 ]
 REASONS = [
     ("", "Choose a reason"),
@@ -32,7 +32,10 @@ class CreditForm(forms.Form):
         max_length=40, required=False, help_text="A plain number such as 25.00, without separators."
     )
     currency = forms.CharField(max_length=3, required=False)
-    kind = forms.ChoiceField(choices=KINDS, help_text="Both pay invoices before paid credits do.")
+    kind = forms.ChoiceField(
+        choices=KINDS,
+        help_text="Goodwill makes up for what went wrong, promotional is a gift. Both pay before paid credits.",
+    )
     last_day = forms.DateField(
         label="Last day it can be used",
         required=False,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
@@ -28,6 +28,10 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         unused = {"autocomplete", "jsi18n", "view_on_site", "app_list"}
         return [pattern for pattern in super().get_urls() if getattr(pattern, "name", None) not in unused]
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Nothing: the menu is ours, in the order of the work and not of the tables."""
+        return []
+
     def extra_context(self, context: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
         """What every page shows around its content."""
         from billing_ops.console.navigation import menu
@@ -35,13 +39,14 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         signed_in = self.has_permission(request)
         context["console_navigation"] = menu(request) if signed_in else []
         context["console_roles"] = [group.name for group in request.user.groups.all()] if signed_in else []
-        context["available_apps"] = []
         return context
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Home: what happens now and what needs somebody."""
         from billing_ops.console.home import home
 
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         context = {**self.each_context(request), "title": self.index_title, **home(request), **(extra_context or {})}
         request.current_app = self.name  # type: ignore[attr-defined]
         return TemplateResponse(request, self.index_template, context)

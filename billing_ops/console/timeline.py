@@ -41,7 +41,7 @@ def happenings(customer_key: str) -> list[Happening]:
             entry.effective_at,
             f"Booked: {entry.label}",
             entry.actor_id,
-            _why(entry.reason_code, entry.ticket, entry.reason_note),
+            _why("" if entry.reason_code == entry.event_type else entry.reason_code, entry.ticket, entry.reason_note),
             entry.lines,
         )
         for entry in booked.items

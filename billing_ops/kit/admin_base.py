@@ -89,6 +89,7 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     record_fields: ClassVar[tuple[str, ...]] = ()
     record_template: ClassVar[str] = "console/record.html"
     page_url_name: ClassVar[str | None] = None
+    list_title: ClassVar[str] = ""
     list_note: ClassVar[str] = ""
     empty_hint: ClassVar[str] = ""
     big: ClassVar[bool] = False
@@ -141,10 +142,11 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         return [pattern for pattern in super().get_urls() if getattr(pattern, "name", None) in kept]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        meta = self.model._meta
-        context = {"title": str(meta.verbose_name_plural).capitalize(), **(extra_context or {})}
+        context = {"title": self._list_title(), **(extra_context or {})}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -152,10 +154,10 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The record's page."""
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         record = self.get_object(request, object_id)
         if record is None:
             raise Http404(f"No {self.model._meta.verbose_name} {object_id}")
@@ -170,7 +172,7 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             "rows": self.rows(record),
             "breadcrumbs": [
                 {
-                    "title": str(meta.verbose_name_plural).capitalize(),
+                    "title": self._list_title(),
                     "url": reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
                 }
             ],
@@ -181,6 +183,9 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
             **(extra_context or {}),
         }
         return TemplateResponse(request, self.record_template, context)
+
+    def _list_title(self) -> str:
+        return self.list_title or str(self.model._meta.verbose_name_plural).capitalize()
 
     def record_context(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         """More for the record's template; override."""

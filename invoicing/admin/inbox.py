@@ -51,6 +51,7 @@ class StripeEventAdmin(RecordAdmin):
     record_template = "console/webhook.html"
     actions_detail = ("replay",)
     big = True
+    list_title = "Webhook inbox"
     list_note = "An event is stored before it is handled, and handling it twice changes nothing."
     empty_hint = "Stripe sends events to POST /webhooks/stripe; the stand-in of make run does it by itself."
 

@@ -14,7 +14,7 @@ from plans.models import Plan, PlanVersion, Price
 class PlanAdmin(RecordAdmin):
     """A plan with all its versions."""
 
-    list_display = ("name", "key", "versions_published", "created_at")
+    list_display = ("name", "key", "versions_text", "created_at")
     search_fields = ("name", "key")
     record_fields = ("key", "name", "created_at")
     record_template = "console/plan.html"
@@ -23,10 +23,11 @@ class PlanAdmin(RecordAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         published = Count("versions", filter=Q(versions__published_at__isnull=False))
-        return super().get_queryset(request).annotate(published=published)
+        rows: QuerySet[Plan] = super().get_queryset(request).annotate(published=published)
+        return rows
 
     @admin.display(description="Published versions")
-    def versions_published(self, plan: Any) -> str:
+    def versions_text(self, plan: Any) -> str:
         return right(str(plan.published))
 
     def record_context(self, request: HttpRequest, record: Plan) -> dict[str, Any]:

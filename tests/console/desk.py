@@ -1,0 +1,134 @@
+"""A small desk to work at: customers with history, made through the product's own acts, and one person of each role."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from moneyed import USD, Money
+
+from billing_ops.kit import failing
+from billing_ops.kit.http import issuing
+from invoicing import accruing, billing
+from invoicing.models import Invoice, InvoiceLine, StripeEvent
+from ledger import crediting
+from plans.models import Customer
+from tests.stripe_standin.process import Standin
+from tests.support.billing import (
+    START,
+    TESTER,
+    World,
+    deliver_webhooks,
+    event,
+    fold,
+    send,
+)
+
+PASSWORD = "open-sesame-42"  # of test databases
+ROLES = ("support", "finance", "engineer")
+XSS = "<script>alert(1)</script>"
+"""Stored wherever a stranger can put text: it must come out as text."""
+
+
+@dataclass
+class Desk:
+    """What the tests look at."""
+
+    now: datetime
+    acme: Customer
+    declined: Customer
+    cardless: Customer
+
+    def paid(self) -> Invoice:
+        """A paid invoice with usage."""
+        return Invoice.objects.filter(customer=self.acme, status="paid").latest("pk")
+
+    def open(self) -> Invoice:
+        """An open one whose card was declined."""
+        return Invoice.objects.filter(customer=self.declined, status="open").latest("pk")
+
+    def usage_line(self) -> InvoiceLine:
+        """A line with usage on the paid invoice."""
+        return self.paid().lines.get(price__key="context")
+
+
+def make_people() -> None:
+    """One member of the staff a role, one without any, and one person who is not staff."""
+    for role in ROLES:
+        person = User.objects.create_user(role, f"{role}@example.com", PASSWORD, is_staff=True)
+        person.groups.set([Group.objects.get(name=role.capitalize())])
+    User.objects.create_user("bare", "bare@example.com", PASSWORD, is_staff=True)
+    User.objects.create_user("stranger", "stranger@example.com", PASSWORD)
+
+
+def make_desk(world: World, standin: Standin, clock: Any) -> Desk:
+    """Six weeks: two paid months, a declined card, credits, usage of today, a webhook that failed, a draft to come."""
+    make_people()
+    acme = world.customer("acme", name="Acme Robotics", email="ada@acme.example", country="US", city="Boston")
+    declined = world.customer(
+        "declined-co", card="pm_card_chargeDeclined", name="Declined & Co", email="bob@declined.example"
+    )
+    cardless = world.customer("cardless", card="", name=f"Cardless {XSS}", email="eve@cardless.example")
+    for customer in (acme, declined, cardless):
+        world.subscribe(customer)
+    billing.run(until=START, at=START, actor=TESTER)  # the one without a card fails, as it should
+    deliver_webhooks(standin, START)
+    _grants(START)
+    _use(clock)
+    second = clock.set(START + timedelta(days=31, hours=2))
+    billing.run(until=second, at=second, actor=TESTER)
+    deliver_webhooks(standin, second)
+    now = clock.set(START + timedelta(days=40, hours=9))
+    send(
+        [event(9000 + n, subject="acme", time=now - timedelta(hours=n), context=12_000 + 700 * n) for n in range(40)],
+        at=now,
+    )
+    fold(now)
+    accruing.accrue(customer_id=acme.pk, at=now, actor=TESTER)
+    send([event(9900, subject="acme", time=now - timedelta(minutes=3), context=500, generated=40)], at=now)
+    _trouble(now)
+    issuing.issue(name=f"collector {XSS}", scopes=["events:write"], at=now, actor=TESTER)
+    return Desk(now, acme, declined, cardless)
+
+
+def _grants(at: datetime) -> None:
+    for number, (kind, amount, days) in enumerate((("goodwill", "1.00", None), ("promotional", "5.00", 90))):
+        crediting.grant(
+            customer_key="acme",
+            kind=kind,  # type: ignore[arg-type]
+            amount=Money(amount, USD),
+            reason_code="service_disruption",
+            actor=TESTER,
+            at=at,
+            key=f"desk-{number}",
+            expires_at=at + timedelta(days=days) if days else None,
+            ticket="SUP-1",
+            note=f"for the outage {XSS}",
+        )
+
+
+def _use(clock: Any) -> None:
+    """A month of usage: three requests a day, of two customers; one event with hostile text."""
+    number = 0
+    for day in range(31):
+        noon = clock.set(START + timedelta(days=day, hours=12, minutes=30))
+        batch = []
+        for hour in (0, 3, 7):
+            number += 1
+            subject = "acme" if number % 4 else "declined-co"
+            batch.append(
+                event(number, subject=subject, time=noon + timedelta(hours=hour - 8), context=21_113, generated=1_207)
+            )
+        if day == 5:
+            batch[0]["data"]["comment"] = XSS
+        send(batch, at=noon)
+        fold(noon)
+
+
+def _trouble(at: datetime) -> None:
+    StripeEvent.objects.create(
+        event_id="evt_parked1", type="invoice.paid", object_id="in_unknown1", api_version="2026-09-30.endive",
+        livemode=False, body=f'{{"id": "evt_parked1", "object": "event", "note": "{XSS}"}}', created_at=at,
+        received_at=at - timedelta(hours=3), tries=12, parked_at=at - timedelta(hours=1), error=f"NotFound: {XSS}",
+    )  # fmt: skip
+    failing.note(task="invoicing.draft", subject="customer 7", error=ValueError(f"broken {XSS}"), at=at)
