@@ -77,7 +77,7 @@ def test_an_operation_says_what_it_needs_and_answers(method: str, path: str) -> 
         assert "404" in statuses
     keyed = {"$ref": "#/components/parameters/IdempotencyKey"} in operation["parameters"]
     if method != "GET":
-        assert {"413", "415"} <= statuses
+        assert {"411", "413", "415"} <= statuses
     assert not keyed or method == "POST"
     if keyed:
         assert "409" in statuses

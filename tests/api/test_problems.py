@@ -162,6 +162,11 @@ def test_a_body_above_the_limit_is_413_before_it_is_read(notes: Api) -> None:
     assert found["details"] == {"limit_bytes": 1024 * 1024}
 
 
+def test_a_body_in_chunks_is_411_and_not_taken_for_an_empty_one(notes: Api) -> None:
+    answer = notes.raw("POST", "/notes", b'{"subject": "a"}', Transfer_Encoding="chunked")
+    problem_of(answer, 411, "body.length_required")
+
+
 def test_a_body_above_what_django_reads_is_413(notes: Api, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     problem_of(notes.post("/notes", {"subject": "a"}), 413, "body.too_large")

@@ -27,6 +27,14 @@ class BodyTooLarge(BillingError):
     http_status = 413
 
 
+class LengthRequired(BillingError):
+    """The body comes in chunks: WSGI would hand it over as an empty one."""
+
+    code = "body.length_required"
+    http_status = 411
+    remedy = "Send it with a Content-Length instead of Transfer-Encoding: chunked."
+
+
 class UnexpectedBody(BillingError):
     """A body was sent to an operation that takes none."""
 
@@ -58,7 +66,9 @@ def check_type(request: HttpRequest, types: tuple[str, ...] = JSON_TYPES) -> str
 
 
 def check_size(request: HttpRequest, limit_bytes: int) -> None:
-    """Refuse by the announced length, before the body is read; raises :class:`BodyTooLarge`."""
+    """Refuse by the announced length, before the body is read: :class:`BodyTooLarge`, :class:`LengthRequired`."""
+    if request.headers.get("Transfer-Encoding"):
+        raise LengthRequired("The body's length is not announced.")
     announced = str(request.META.get("CONTENT_LENGTH") or "0")
     if announced.isdecimal() and int(announced[:18]) > limit_bytes:
         raise BodyTooLarge(

@@ -9,6 +9,7 @@ _PROBLEMS: Final = {
     404: ("It does not exist", "route.not_found", "There is nothing at this address."),
     405: ("Another method is needed", "method.not_allowed", "DELETE is not possible here."),
     409: ("It contradicts what is recorded", "idempotency.mismatch", "This Idempotency-Key was used already."),
+    411: ("The body's length is needed", "body.length_required", "The body's length is not announced."),
     413: ("The body is too large", "body.too_large", "The body is larger than this operation accepts."),
     415: ("Another media type is needed", "body.unsupported_type", "The body is sent as “text/plain”."),
     422: ("The content cannot be accepted", "request.invalid", "1 field cannot be accepted. amount: It is required."),

@@ -170,7 +170,7 @@ def _documented(
     if "{" in path:
         statuses.add(404)
     if method != "GET":
-        statuses |= {413, 415}
+        statuses |= {411, 413, 415}
     if method in ("PATCH", "PUT"):
         statuses |= {409}
     if keyed:
