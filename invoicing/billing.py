@@ -17,15 +17,15 @@ from django.db.models import Exists, OuterRef
 
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
-from invoicing import accruing, collecting, drafting, finalizing
+from invoicing import accruing, collecting, drafting, finalizing, settling
 from invoicing.models import Invoice
 from invoicing.rules import due
 from plans.models import Customer, Subscription
 
 log = logging.getLogger(__name__)
 
-DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", "invoicing.finalize"
-COLLECT, ACCRUE = "invoicing.collect", "invoicing.accrue"
+DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", finalizing.TASK
+COLLECT, ACCRUE = settling.COLLECT, "invoicing.accrue"
 _BATCH = 200
 
 

@@ -19,12 +19,12 @@ from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict
 from billing_ops.kit.failing import wait_after
 from invoicing import mirroring, settling
+from invoicing.accruing import lock_customer
 from invoicing.finalizing import InvoiceNotFound
 from invoicing.models import Invoice, PaymentAttempt
 from invoicing.rules.settlement import too_small_to_charge
 from invoicing.stripe import gateway
-from invoicing.transitions import move_attempt
-from plans.models import Customer
+from invoicing.transitions import StatusChanged, move_attempt
 
 
 class NotCollectable(Conflict):
@@ -60,19 +60,21 @@ class NoPaymentMethod(NotCollectable):
 class _Work:
     invoice: Invoice
     attempt: PaymentAttempt
+    tried_before: bool
 
 
 def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
     """Collect an invoice now and return the attempt: succeeded, failed (declined) or pending (outcome unknown).
 
     Raises :class:`InvoiceNotFound`, :class:`AlreadyPaid`, :class:`TooSmallToCharge`, :class:`NoPaymentMethod`,
-    :class:`NotCollectable`; ``gateway.Refused`` when Stripe refuses the request as such.
+    :class:`NotCollectable`; ``gateway.Refused`` when Stripe refuses the request as such, and
+    ``settling.MirrorDiffers`` when Stripe's amount is not ours.
     """
     work = _begin(public_id, at, actor)
     try:
-        customer = mirroring.ensure_customer(work.invoice.customer, at=at)
-        attempt = _fix_payment_method(work.attempt, customer)
-        mirror = mirroring.ensure(work.invoice, customer)
+        customer = mirroring.ensure_customer(work.invoice.customer, key=work.attempt.idempotency_key, at=at)
+        attempt = _fix_payment_method(work.attempt, customer.default_payment_method)
+        mirror = mirroring.ensure(work.invoice, customer.id, tried_before=work.tried_before)
         if mirror.status != "paid":
             gateway.pay(mirror=mirror.id, payment_method=attempt.payment_method, key=attempt.idempotency_key)
         settling.refresh(stripe_id=mirror.id, at=at)
@@ -80,7 +82,7 @@ def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
         return _declined(work.attempt, error, at)
     except gateway.Unavailable as error:
         return _unknown(work.attempt, str(error), at)
-    except gateway.Refused as error:
+    except (gateway.Refused, settling.MirrorDiffers) as error:
         _unknown(work.attempt, str(error), at)
         raise
     work.attempt.refresh_from_db()
@@ -90,33 +92,30 @@ def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
     return work.attempt
 
 
-def due(*, at: datetime, limit: int = 200) -> list[str]:
-    """Invoices to collect now: open ones nobody tried yet, and attempts whose answer is to be asked for again."""
+def due(*, at: datetime) -> list[str]:
+    """Invoices to collect now: open ones nobody tried yet, and attempts whose answer is to be asked for again.
+
+    All of them: what is too small or has no card stays at the front for long and must not hide the others.
+    """
     waiting = PaymentAttempt.objects.filter(status=PaymentAttempt.Status.PENDING, next_try_at__lte=at)
-    retried = list(waiting.order_by("next_try_at").values_list("invoice__public_id", flat=True)[:limit])
+    retried = list(waiting.order_by("next_try_at").values_list("invoice__public_id", flat=True))
     untried = Invoice.objects.filter(
         status=Invoice.Status.OPEN, attempts__isnull=True, collected_with__isnull=True, finalized_at__lte=at
     )
-    fresh = untried.order_by("finalized_at", "pk").values_list("public_id", flat=True)[:limit]
-    return retried + list(fresh)
+    return retried + list(untried.order_by("finalized_at", "pk").values_list("public_id", flat=True))
 
 
 def _begin(public_id: str, at: datetime, actor: Actor) -> _Work:
+    owner = Invoice.objects.filter(public_id=public_id).values_list("customer_id", flat=True).first()
+    if owner is None:
+        raise InvoiceNotFound(f"There is no invoice {public_id}.")
     with transaction.atomic():
-        invoice = (
-            Invoice.objects.select_for_update(of=("self",))
-            .select_related("customer")
-            .filter(public_id=public_id)
-            .first()
-        )
-        if invoice is None:
-            raise InvoiceNotFound(f"There is no invoice {public_id}.")
+        lock_customer(owner)  # two invoices of one customer could each want to carry the other's small ones
+        invoice = Invoice.objects.select_for_update(of=("self",)).select_related("customer").get(public_id=public_id)
         waiting = invoice.attempts.filter(status=PaymentAttempt.Status.PENDING).first()
         if waiting is not None:
-            return _Work(invoice, waiting)
+            return _Work(invoice, waiting, tried_before=True)
         _refuse(invoice)
-        if invoice.stripe_id is None:
-            mirroring.carry_small_ones(invoice)
         number = (invoice.attempts.aggregate(last=Max("number"))["last"] or 0) + 1
         attempt = PaymentAttempt.objects.create(
             invoice=invoice,
@@ -137,10 +136,11 @@ def _begin(public_id: str, at: datetime, actor: Actor) -> _Work:
             customer_key=invoice.customer.key,
             summary=f"Attempt {number} to collect {attempt.amount.amount} {invoice.currency} for {invoice}",
         )
-        return _Work(invoice, attempt)
+        return _Work(invoice, attempt, tried_before=number > 1)
 
 
 def _refuse(invoice: Invoice) -> None:
+    """Raise when it cannot be collected. Small invoices are carried first: together they may be enough to charge."""
     if invoice.status == Invoice.Status.PAID:
         raise AlreadyPaid(f"Invoice {invoice} is paid.", invoice=invoice.public_id)
     if invoice.status != Invoice.Status.OPEN:
@@ -151,32 +151,36 @@ def _refuse(invoice: Invoice) -> None:
             kept="The receivable stays open.",
             invoice=invoice.public_id,
         )
-    left = invoice.amount_due.amount - invoice.amount_paid.amount
-    if too_small_to_charge(left, invoice.currency):
-        raise TooSmallToCharge(f"{left} {invoice.currency} is below the processor's minimum.", amount=str(left))
+    if invoice.stripe_id is None:
+        mirroring.carry_small_ones(invoice)  # undone with the transaction when it is refused
+    left = mirroring.amount_to_collect(invoice)
+    if too_small_to_charge(left.amount, invoice.currency):
+        raise TooSmallToCharge(f"{left} is below the processor's minimum.", amount=str(left.amount))
     if not invoice.customer.default_payment_method:
         raise NoPaymentMethod(f"{invoice.customer} has no payment method.", customer=invoice.customer.key)
 
 
-def _fix_payment_method(attempt: PaymentAttempt, customer: Customer) -> PaymentAttempt:
+def _fix_payment_method(attempt: PaymentAttempt, payment_method: str) -> PaymentAttempt:
     """Decide once what this attempt charges: repeated under its key, a request must ask for the same."""
-    PaymentAttempt.objects.filter(pk=attempt.pk, payment_method="").update(
-        payment_method=customer.default_payment_method
-    )
+    PaymentAttempt.objects.filter(pk=attempt.pk, payment_method="").update(payment_method=payment_method)
     attempt.refresh_from_db()
     return attempt
 
 
 def _declined(attempt: PaymentAttempt, error: gateway.Declined, at: datetime) -> PaymentAttempt:
-    return move_attempt(
-        attempt,
-        PaymentAttempt.Status.FAILED,
-        failure_code=str(error.details.get("decline_code", ""))[:64],
-        failure_message=error.message[:500],
-        resolved_at=at,
-        next_try_at=None,
-        tries=attempt.tries + 1,
-    )
+    try:
+        return move_attempt(
+            attempt,
+            PaymentAttempt.Status.FAILED,
+            failure_code=str(error.details.get("decline_code", ""))[:64],
+            failure_message=error.message[:500],
+            resolved_at=at,
+            next_try_at=None,
+            tries=attempt.tries + 1,
+        )
+    except StatusChanged:  # another worker asked with the same key, and wrote the answer first
+        attempt.refresh_from_db()
+        return attempt
 
 
 def _unknown(attempt: PaymentAttempt, message: str, at: datetime) -> PaymentAttempt:

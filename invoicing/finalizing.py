@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import transaction
 from moneyed import Money
 
+from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict, NotFound
@@ -35,6 +36,9 @@ from ledger import balances, crediting, posting
 from ledger.models import Entry
 from ledger.rules import movements
 from plans.models import Customer
+
+TASK = "invoicing.finalize"
+"""The task under which a failure to finalise is kept; whoever finalises the invoice clears it."""
 
 
 class InvoiceNotDraft(Conflict):
@@ -87,6 +91,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
             customer_key=customer.key,
             summary=f"{invoice.number}: {invoice.amount_due.amount} {invoice.currency} due",
         )
+        failing.clear(task=TASK, subject=public_id)
         if invoice.status == Invoice.Status.OPEN:
             transaction.on_commit(lambda: _nudge(invoice.public_id), robust=True)
     return invoice

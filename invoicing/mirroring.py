@@ -5,12 +5,14 @@ done before a crash is not done again, however long ago.
 """
 
 from datetime import datetime
+from hashlib import blake2b
 
 from django.db import transaction
 from moneyed import Money
 
 from billing_ops.kit.actor import system
 from billing_ops.kit.money import to_minor, zero
+from invoicing.accruing import lock_customer
 from invoicing.models import Invoice
 from invoicing.rules.settlement import too_small_to_charge
 from invoicing.settling import MirrorDiffers
@@ -24,21 +26,16 @@ MOST_ITEMS = 200
 """Stripe takes 250 items on an invoice; lines beyond this are summed into one item."""
 
 
-def ensure(invoice: Invoice, customer: Customer) -> gateway.Mirror:
+def ensure(invoice: Invoice, customer_id: str, *, tried_before: bool) -> gateway.Mirror:
     """Return the finalised mirror of an open invoice, making what is missing of it.
 
-    Raises what the gateway raises, and ``MirrorDiffers`` when Stripe's total is not ours: then nothing is charged.
+    ``tried_before``: an earlier try may have made the mirror and died before its id was stored. Stripe forgets an
+    idempotency key after a day, so its list is looked at first. Raises what the gateway raises, and ``MirrorDiffers``
+    when Stripe's total is not ours: then nothing is charged.
     """
-    customer_id = str(customer.stripe_id)
     if invoice.stripe_id is None:
-        made = gateway.create_invoice(
-            customer=customer_id,
-            currency=invoice.currency,
-            number=str(invoice.number),
-            reference=invoice.public_id,
-            key=f"mirror:{invoice.public_id}",
-        )
-        _remember(invoice, made.id)
+        lost = gateway.find_invoice(customer=customer_id, reference=invoice.public_id) if tried_before else None
+        _remember(invoice, lost or _create(invoice, customer_id))
     mirror = gateway.fetch(str(invoice.stripe_id))
     if mirror.status == "draft":
         for item in items_of(invoice):
@@ -60,6 +57,16 @@ def ensure(invoice: Invoice, customer: Customer) -> gateway.Mirror:
             stripe=mirror.id,
         )
     return mirror
+
+
+def _create(invoice: Invoice, customer_id: str) -> str:
+    return gateway.create_invoice(
+        customer=customer_id,
+        currency=invoice.currency,
+        number=str(invoice.number),
+        reference=invoice.public_id,
+        key=f"mirror:{invoice.public_id}",
+    ).id
 
 
 def items_of(invoice: Invoice) -> list[gateway.MirrorItem]:
@@ -114,27 +121,33 @@ def amount_to_collect(invoice: Invoice, *, whole: bool = False) -> Money:
     return amount
 
 
-def ensure_customer(customer: Customer, *, at: datetime) -> Customer:
-    """Make sure that Stripe knows the customer and charges the payment method that we have for it."""
+def ensure_customer(customer: Customer, *, key: str, at: datetime) -> gateway.StripeCustomer:
+    """Make sure that Stripe knows the customer and charges the payment method that we have for it.
+
+    ``key`` is the attempt's: a card that was declined may be tried again by the next attempt.
+    """
     wanted = customer.default_payment_method
     if customer.stripe_id:
         found = gateway.fetch_customer(customer.stripe_id)
-        chosen = found.default_payment_method
-        if wanted != chosen:
-            key = f"method:{customer.key}:{wanted}"
-            chosen = gateway.use_payment_method(customer=found.id, payment_method=wanted, key=key)
     else:
+        said = blake2b(f"{customer.name}\n{customer.email}".encode(), digest_size=8).hexdigest()
         found = gateway.create_customer(
-            reference=customer.key,
-            name=customer.name,
-            email=customer.email,
-            payment_method=wanted,
-            key=f"customer:{customer.key}",
+            reference=customer.key, name=customer.name, email=customer.email, key=f"customer:{customer.key}:{said}"
         )
-        chosen = found.default_payment_method
-    return enrolling.attach_payment(
-        customer=customer, at=at, actor=_COLLECTING, stripe_id=found.id, default_payment_method=chosen
-    )
+        enrolling.attach_payment(customer=customer, at=at, actor=_COLLECTING, stripe_id=found.id)
+    if not wanted or wanted == found.default_payment_method:
+        return found
+    chosen = gateway.use_payment_method(customer=found.id, payment_method=wanted, key=f"{key}:{wanted}")
+    _remember_method(customer, wanted, chosen, at)
+    return gateway.StripeCustomer(found.id, chosen)
+
+
+def _remember_method(customer: Customer, wanted: str, chosen: str, at: datetime) -> None:
+    """Store what Stripe calls the payment method, unless another one was chosen while Stripe was asked."""
+    with transaction.atomic():
+        now = lock_customer(customer.pk)
+        if now.default_payment_method == wanted:
+            enrolling.attach_payment(customer=now, at=at, actor=_COLLECTING, default_payment_method=chosen)
 
 
 def _remember(invoice: Invoice, stripe_id: str) -> None:

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import F
 from moneyed import Money
 
+from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import from_minor
@@ -28,6 +29,8 @@ from ledger import posting
 from ledger.rules import movements
 
 STRIPE = Actor("stripe", "stripe", "Stripe")
+COLLECT = "invoicing.collect"
+"""The task under which a failure to collect is kept; whoever settles the invoice clears it."""
 
 
 class MirrorDiffers(BillingError):
@@ -85,7 +88,7 @@ def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
         raise MirrorDiffers(f"The mirror of {invoice} is in {mirror.currency}.", invoice=invoice.public_id)
     for payment in sorted(new, key=lambda one: (one.paid_at, one.charge_id)):
         _post_payment(invoice, payment, at)
-    if mirror.payments:
+    if new or (known and mirror.status == "paid"):
         _answer_attempts(invoice, at)
 
 
@@ -136,6 +139,7 @@ def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
     paid = invoice.amount_paid.amount + share.amount
     if share.settles:
         move_invoice(invoice, Invoice.Status.PAID, amount_paid=paid, paid_at=paid_at)
+        failing.clear(task=COLLECT, subject=invoice.public_id)
     else:
         Invoice.objects.filter(pk=invoice.pk).update(amount_paid=paid)
 

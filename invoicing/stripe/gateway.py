@@ -159,18 +159,13 @@ def _errors() -> Iterator[None]:
         ) from error
 
 
-def create_customer(*, reference: str, name: str, email: str, payment_method: str, key: str) -> StripeCustomer:
-    """Create the customer in Stripe, with its default payment method if there is one."""
+def create_customer(*, reference: str, name: str, email: str, key: str) -> StripeCustomer:
+    """Create the customer in Stripe, without a payment method: a card that is declined must not undo the customer."""
     params: dict[str, Any] = {"name": name, "metadata": {"billing_ops_customer": reference}}
     if email:
         params["email"] = email
-    if payment_method:
-        params["payment_method"] = payment_method
-        params["invoice_settings"] = {"default_payment_method": payment_method}
     with _errors():
-        made = _client().v1.customers.create(cast(Any, params), {"idempotency_key": key})
-    chosen = made.invoice_settings.default_payment_method if made.invoice_settings else None
-    return StripeCustomer(made.id, _id(chosen))
+        return StripeCustomer(_client().v1.customers.create(cast(Any, params), {"idempotency_key": key}).id, "")
 
 
 def fetch_customer(customer: str) -> StripeCustomer:
@@ -209,6 +204,15 @@ def create_invoice(*, customer: str, currency: str, number: str, reference: str,
     }
     with _errors():
         return _mirror(_client().v1.invoices.create(cast(Any, params), {"idempotency_key": key}))
+
+
+def find_invoice(*, customer: str, reference: str) -> str | None:
+    """The id of the customer's mirror that carries our reference, whoever lost its id; None when there is none."""
+    with _errors():
+        for invoice in _client().v1.invoices.list({"customer": customer, "limit": 100}).auto_paging_iter():
+            if invoice.metadata and REFERENCE in invoice.metadata and invoice.metadata[REFERENCE] == reference:
+                return str(invoice.id)
+    return None
 
 
 def add_item(*, mirror: str, customer: str, currency: str, item: MirrorItem, key: str) -> None:

@@ -1,5 +1,6 @@
 """What every test of the bill starts from: a committed database, the virtual clock and a Stripe stand-in."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.stripe_standin.process import Standin
 
 if TYPE_CHECKING:
+    from tests.invoicing.shop import Shop
     from tests.support.billing import World
 
 
@@ -29,3 +31,33 @@ def books(db: Any, clock: Any) -> "World":
 
     clock.set(START)
     return make_world()
+
+
+@pytest.fixture(scope="module")
+def _shop(
+    databases: Any, django_db_setup: Any, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Shop"]:
+    from tests.conftest import _point_django_at
+    from tests.invoicing.shop import opened
+
+    with databases.fresh() as database, django_db_blocker.unblock():
+        _point_django_at(database)
+        try:
+            with opened(database, tmp_path_factory.mktemp("shop")) as shop:
+                yield shop
+        finally:
+            _point_django_at(django_db_setup)
+
+
+@pytest.fixture
+def shop(_shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> "Shop":
+    """The module's world, committed and shared, at ``START``; without faults; retries do not wait. Not with ``db``."""
+    import stripe
+
+    from tests.support.billing import START
+
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0)
+    monkeypatch.setattr(stripe.HTTPClient, "MAX_DELAY", 0)
+    _shop.standin.control("faults/clear", {})
+    _shop.clock.set(START)
+    return _shop
