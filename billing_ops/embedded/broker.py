@@ -79,6 +79,6 @@ class Broker:
                 if self.child.exit_code() is not None or time.monotonic() > deadline:
                     self.child.stop()
                     raise StartError(
-                        f"The broker does not start: {error}. Its last words:\n{self.home.last_lines('valkey')}"
+                        f"The broker does not start: {error}. Its last words:\n{self.child.last_lines()}"
                     ) from error
             time.sleep(0.03)

@@ -1,4 +1,4 @@
-"""What to run and with which environment: what is given by the environment stays, the rest is embedded."""
+"""What to run: what the environment names is used, the rest is embedded; in production nothing is."""
 
 import os
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ class Configuration:
 def read(environ: Mapping[str, str] = os.environ) -> Configuration:
     """Read the environment; raises :class:`StartError` for what cannot be understood or contradicts itself."""
     production = environ.get("BILLING_ENV", "local") == "production"
-    embedded_database = not environ.get("DATABASE_URL")
+    embedded_database = not environ.get("DATABASE_URL") and not production
     host = environ.get("HOST") or "127.0.0.1"
-    demo = _flag(environ, "BILLING_DEMO", default=embedded_database and not production)
+    demo = _flag(environ, "BILLING_DEMO", default=embedded_database)
     if demo and production:
         raise StartError("BILLING_DEMO is set, and demo data do not belong into production. Unset one of the two.")
     if demo and host not in _LOOPBACK and embedded_database:
@@ -49,8 +49,8 @@ def read(environ: Mapping[str, str] = os.environ) -> Configuration:
         port=_number(environ, "PORT", 8000, 65535),
         production=production,
         embedded_database=embedded_database,
-        embedded_broker=not environ.get("REDIS_URL"),
-        standin=not environ.get("STRIPE_SECRET_KEY"),
+        embedded_broker=not environ.get("REDIS_URL") and not production,
+        standin=not environ.get("STRIPE_SECRET_KEY") and not production,
         demo=demo,
         web_threads=_number(environ, "WEB_THREADS", max(4, 2 * (os.cpu_count() or 1)), 256),
         worker_processes=_number(environ, "WORKER_PROCESSES", 2, 64),

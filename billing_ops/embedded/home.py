@@ -7,7 +7,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +74,6 @@ class Home:
             if path.stat().st_size > _LOG_LIMIT:
                 path.replace(path.with_suffix(".log.1"))
 
-    def last_lines(self, name: str, count: int = 15) -> str:
-        """The end of a process's log, to show when it fails."""
-        with suppress(FileNotFoundError), self.log(name).open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 16_384))
-            lines = file.read().decode("utf-8", "replace").splitlines()[-count:]
-            return "\n".join(f"    {_clip(line)}" for line in lines)
-        return ""
-
     def secret(self, name: str, *, length: int = 32) -> str:
         """A random text made once and kept in a file that only this user may read."""
         path = self.root / "secrets.json"
@@ -113,11 +104,6 @@ class Home:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _clip(line: str) -> str:
-    """A line for a terminal: of a long one the beginning and the end, where an error says what it is."""
-    return line if len(line) <= 400 else f"{line[:140]} … {line[-250:]}"
 
 
 def _read(path: Path) -> dict[str, Any]:

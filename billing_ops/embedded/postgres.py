@@ -78,9 +78,9 @@ class Postgres:
             self.child = self._spawn()
             if self._wait_until_it_answers():
                 break
-            words = self.home.last_lines("postgres", 5)
+            words = self.child.last_lines(5)
             if time.monotonic() > deadline or not _WORTH_ANOTHER_TRY.search(words):
-                raise StartError(f"PostgreSQL does not start. Its last words:\n{self.home.last_lines('postgres')}")
+                raise StartError(f"PostgreSQL does not start. Its last words:\n{self.child.last_lines()}")
             self.port = self.home.port("postgres")
         self._furnish()
 
@@ -198,7 +198,7 @@ class Postgres:
                 why = str(error)
             if time.monotonic() > deadline:
                 self.child.stop()
-                raise StartError(f"PostgreSQL runs and does not answer: {why}\n{self.home.last_lines('postgres')}")
+                raise StartError(f"PostgreSQL runs and does not answer: {why}\n{self.child.last_lines()}")
             time.sleep(0.03)
         time.sleep(0.2)  # a pause between two tries, not a wait for anything
         return False

@@ -83,6 +83,14 @@ class Child:
                 **user,
             )
 
+    def last_lines(self, count: int = 15) -> str:
+        """The end of what the present run has logged, to show when it fails."""
+        with self.log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(self.log_start, end - 16_384))
+            lines = file.read().decode("utf-8", "replace").splitlines()[-count:]
+        return "\n".join(f"    {_clip(line)}" for line in lines)
+
     @property
     def pid(self) -> int:
         """Its process id, which is its group's too."""
@@ -121,6 +129,11 @@ class Child:
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def _clip(line: str) -> str:
+    """A line for a terminal: of a long one the beginning and the end, where an error says what it is."""
+    return line if len(line) <= 400 else f"{line[:140]} … {line[-250:]}"
 
 
 def leftovers(home: Path) -> Iterator[psutil.Process]:

@@ -1,16 +1,13 @@
 """The parts of one installation, in the order in which they start: database, broker, stand-in, web, worker, beat."""
 
-import hashlib
 import http.client
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
-import psycopg
 
 from billing_ops.embedded import roles
 from billing_ops.embedded.broker import Broker
@@ -18,11 +15,10 @@ from billing_ops.embedded.configuration import LOGINS, Configuration
 from billing_ops.embedded.errors import StartError
 from billing_ops.embedded.home import CHECKOUT, Home, port_is_free
 from billing_ops.embedded.postgres import Postgres
+from billing_ops.embedded.preparing import Preparation, login_password, python_program
 from billing_ops.embedded.processes import Child, end, leftovers
 
 _PROGRAM_SECONDS = 60.0
-_COMMAND_SECONDS = 1800.0
-_DEMO_MARK = "demo data loaded"
 
 
 class Stopped(Exception):
@@ -41,7 +37,7 @@ class Stack:
         self.broker = Broker(home) if configuration.embedded_broker else None
         self.programs: dict[str, Child] = {}
         self.has_demo = False
-        self._commands: list[Child] = []
+        self._preparation: Preparation | None = None
         self._say = say
         self._stopping = stopping
         self._env: dict[str, str] = {}
@@ -57,16 +53,19 @@ class Stack:
             self.broker.start()
         self._check_stop()
         self._env = self._environment()
-        self._prepare()
+        owner_url = self.postgres.url(roles.MIGRATOR) if self.postgres else self._env.pop("OWNER_DATABASE_URL", "")
+        preparation = Preparation(self.home, self._env, owner_url, say=self._say, check_stop=self._check_stop)
+        self._preparation = preparation
+        preparation.prepare(skip_if_unchanged=self.postgres is not None)
         if self.configuration.standin:
             self._start_standin()
-        self._load_demo()
+        self.has_demo = self.configuration.demo and preparation.load_demo()
         self._start_programs()
         self._wait_for_the_console()
 
     def stop(self, *, grace: float | None = None) -> None:
         """Stop everything, the database last; never raises."""
-        running = [*self._commands, *self.programs.values()]
+        running = [*(self._preparation.commands if self._preparation else ()), *self.programs.values()]
         for child in running:
             child.ask_to_stop()
         for child in running:
@@ -91,7 +90,7 @@ class Stack:
 
     def login_lines(self) -> list[str]:
         """The demo logins, to be shown to whoever started us."""
-        return [f"{name:<9} {self.home.secret(f'login:{name}', length=9)}" for name in LOGINS]
+        return [f"{name:<9} {login_password(self.home, name)}" for name in LOGINS]
 
     def _check_stop(self) -> None:
         if self._stopping():
@@ -112,7 +111,10 @@ class Stack:
         )
 
     def _environment(self) -> dict[str, str]:
-        """The environment of our programs: what was given, and the addresses and secrets of what is embedded."""
+        """The environment of our programs: what was given, and the addresses and secrets of what is embedded.
+
+        The owner's login is taken out before they start: only migrations have it.
+        """
         env = {**self.configuration.given, "DJANGO_SETTINGS_MODULE": "billing_ops.settings", "PYTHONUNBUFFERED": "1"}
         env["BILLING_HOME"] = str(self.home.root)
         env.pop("BILLING_DB_ROLE", None)
@@ -120,7 +122,7 @@ class Stack:
             env["SECRET_KEY"] = self.home.secret("django", length=48)
         if self.postgres:
             env["DATABASE_URL"] = self.postgres.url()
-            env["OWNER_DATABASE_URL"] = self.postgres.url(roles.MIGRATOR)
+            env.pop("OWNER_DATABASE_URL", None)
         if self.broker:
             env["REDIS_URL"] = self.broker.url()
         if self.configuration.standin:
@@ -130,80 +132,8 @@ class Stack:
             env["STRIPE_WEBHOOK_SECRETS"] = f"whsec_{self.home.secret('webhook', length=24)}"
         return env
 
-    def _begin(self, name: str, *arguments: str, **extra: str) -> Child:
-        child = self._child(name, sys.executable, "manage.py", *arguments, **extra)
-        self._commands.append(child)
-        child.start()
-        return child
-
-    def _finish(self, command: Child, *, relay: bool = False) -> None:
-        """Wait for a command of ours, saying what it prints if ``relay``; raises :class:`StartError` if it fails."""
-        deadline = time.monotonic() + _COMMAND_SECONDS
-        with command.log.open() as log:
-            log.seek(command.log_start)
-            while (code := command.exit_code()) is None:
-                self._check_stop()
-                if time.monotonic() > deadline:
-                    command.stop(grace=1)
-                for line in log if relay else ():
-                    self._say(line.rstrip())
-                time.sleep(0.02)
-        if code:
-            raise StartError(
-                f"“manage.py {command.argv[2]}” failed:\n{self.home.last_lines(command.name)}\n"
-                f"    (all of it: {command.log})"
-            )
-
-    def _manage(self, name: str, *arguments: str, **extra: str) -> None:
-        self._finish(self._begin(name, *arguments, **extra))
-
-    def _prepare(self) -> None:
-        """Migrate, grant, collect static files; not again for an embedded database and code that have not changed."""
-        mark = self.home.root / "prepared"
-        state = _code_state()
-        if self.postgres and mark.exists() and mark.read_text() == state:
-            return
-        mark.unlink(missing_ok=True)
-        self._say("Preparing the database …")
-        collecting = self._begin("static", "collectstatic", "--noinput", "--verbosity", "0")
-        if self._env.get("OWNER_DATABASE_URL"):
-            self._manage("prepare", "prepare_database", "--verbosity", "0", BILLING_DB_ROLE="owner")
-        else:
-            self._manage("prepare", "migrate", "--check")
-        self._finish(collecting)
-        mark.write_text(state)
-
-    def _load_demo(self) -> None:
-        """Once a database: the mark stands in the database, so it goes where the data go."""
-        commands = CHECKOUT.glob("*/management/commands/load_demo.py")
-        if not self.configuration.demo or not any(commands) or not self._env.get("OWNER_DATABASE_URL"):
-            return
-        self.has_demo = True
-        with psycopg.connect(self._env["OWNER_DATABASE_URL"], autocommit=True) as owner:
-            query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
-            row = owner.execute(query).fetchone()
-            if row and row[0] == _DEMO_MARK:
-                return
-            self._say("Loading demo data, this once (a minute or two) …")
-            passwords = {
-                f"BILLING_DEMO_PASSWORD_{name.upper()}": self.home.secret(f"login:{name}", length=9) for name in LOGINS
-            }
-            self._finish(self._begin("demo", "load_demo", **passwords), relay=True)
-            name = owner.info.dbname.replace('"', '""')
-            owner.execute(f"COMMENT ON DATABASE \"{name}\" IS '{_DEMO_MARK}'")
-
-    def _child(self, name: str, *argv: str, **extra: str) -> Child:
-        return Child(
-            name=name,
-            argv=argv,
-            env={**self._env, **extra},
-            home=self.home.root,
-            log=self.home.log(name),
-            cwd=CHECKOUT,
-        )
-
     def _program(self, name: str, *argv: str) -> None:
-        self.programs[name] = self._child(name, *argv)
+        self.programs[name] = python_program(self.home, name, self._env, *argv)
         self.programs[name].start()
 
     def _start_standin(self) -> None:
@@ -212,7 +142,7 @@ class Stack:
         state.mkdir(mode=0o700, exist_ok=True)
         self._program(
             "stripe-standin",
-            *(sys.executable, "-m", "billing_ops.stripe_standin", "--port", port),
+            *("-m", "billing_ops.stripe_standin", "--port", port),
             *("--state", str(state / "state.sqlite3"), "--api-key", self._env["STRIPE_SECRET_KEY"]),
             *("--webhook-url", f"{self.configuration.address}/webhooks/stripe"),
             *("--webhook-secret", self._env["STRIPE_WEBHOOK_SECRETS"]),
@@ -226,17 +156,16 @@ class Stack:
         while port_is_free("127.0.0.1", port):
             self._check_stop()
             if self.programs[name].exit_code() is not None or time.monotonic() > deadline:
-                raise StartError(f"{name} does not start. Its last words:\n{self.home.last_lines(name)}")
+                raise StartError(f"{name} does not start. Its last words:\n{self.programs[name].last_lines()}")
             time.sleep(0.02)
 
     def _start_programs(self) -> None:
         choices = self.configuration
-        python = (sys.executable, "-m")
-        celery = (*python, "celery", "-A", "billing_ops.celery")
+        celery = ("-m", "celery", "-A", "billing_ops.celery")
         schedule = self.home.root / "beat" / "schedule"
         self._program(
             "web",
-            *(*python, "granian", "--interface", "wsgi", "--host", choices.host, "--port", str(choices.port)),
+            *("-m", "granian", "--interface", "wsgi", "--host", choices.host, "--port", str(choices.port)),
             *("--blocking-threads", str(choices.web_threads), "--backpressure", str(choices.web_threads * 8)),
             *("--log-config", str(CHECKOUT / "billing_ops" / "settings" / "granian-logs.json")),
             *("--no-ws", "--workers-kill-timeout", "8", "billing_ops.wsgi:application"),
@@ -258,20 +187,8 @@ class Stack:
                 return
             if status >= 500 or web.exit_code() is not None or time.monotonic() > deadline:
                 words = f"answered with status {status}" if status else "does not answer"
-                raise StartError(f"The console {words}. Last lines of its log:\n{self.home.last_lines('web')}")
+                raise StartError(f"The console {words}. Last lines of its log:\n{web.last_lines()}")
             time.sleep(0.03)
-
-
-def _code_state() -> str:
-    """A text that changes when a file of the program does."""
-    digest = hashlib.sha256(sys.version.encode())
-    for folder in ("billing_ops", "metering", "ledger", "plans", "invoicing", "templates"):
-        for path in sorted((CHECKOUT / folder).rglob("*")):
-            if "__pycache__" not in path.parts and path.is_file():
-                about = path.stat()
-                digest.update(f"{path.relative_to(CHECKOUT)} {about.st_size} {about.st_mtime_ns}\n".encode())
-    digest.update((CHECKOUT / "requirements.lock").read_bytes())
-    return digest.hexdigest()
 
 
 def _status_of(configuration: Configuration) -> int:

@@ -91,7 +91,7 @@ class Supervisor:
         if len(deaths) == _RESTARTS and now - deaths[0] < _WITHIN_SECONDS:
             raise StartError(
                 f"{child.name} {how}, {_RESTARTS + 1} times in a minute: restarting does not help. Its last words:\n"
-                f"{self.home.last_lines(child.name)}\n    (all of it: {child.log})"
+                f"{child.last_lines()}\n    (all of it: {child.log})"
             )
         deaths.append(now)
         _say(f"{child.name} {how}; starting it again. Its log: {child.log}")

@@ -130,11 +130,24 @@ def test_with_addresses_given_the_same_code_runs_on_those_services(
             wait_until(lambda: given.get("/readyz")[0] == 200, "it is ready")
             assert not given.children("bin/postgres -D")
             assert not given.children("valkey-server")
+            (web, *_) = given.children("granian")
+            assert web.environ()["DATABASE_URL"] == database.url()
+            assert "OWNER_DATABASE_URL" not in web.environ(), "only migrations have the owner's login"
             assert given.stop() == 0
             assert given.children() == []
         finally:
             if given.exit_code() is None:
                 given.signal(signal.SIGKILL)
+
+
+def test_a_database_that_is_not_migrated_is_refused_without_the_owners_login(
+    tmp_path: Path, databases: Databases, redis_url: str
+) -> None:
+    with databases.fresh(migrated=False) as database:
+        given = Installation(tmp_path / "var", DATABASE_URL=database.url(), REDIS_URL=redis_url)
+        assert given.start().wait_exit(120) == 1
+        assert "is not migrated to this release" in given.said
+        assert given.children() == []
 
 
 def test_a_port_in_use_is_said_and_nothing_is_started(installation: Installation) -> None:

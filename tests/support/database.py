@@ -125,20 +125,24 @@ class Databases:
         """Give the locks back; whatever is left of this run is dropped by the next one."""
         self._admin.close()
 
-    def create(self) -> Database:
-        """Copy the template into a database of this process."""
+    def create(self, *, migrated: bool = True) -> Database:
+        """Copy the template into a database of this process, or make one without tables."""
         self._count += 1
-        name = f"{self._run}_{self._count}"
-        roles.create_database(self._admin, name, template=self.template)
-        return Database(self.server, name)
+        database = Database(self.server, f"{self._run}_{self._count}")
+        roles.create_database(self._admin, database.name, template=self.template if migrated else "template0")
+        if not migrated:
+            with database.connect(role="admin") as inside:
+                roles.furnish_database(inside)
+        return database
 
     def drop(self, database: Database) -> None:
         """Drop it, whoever is still connected."""
         self._drop(database.name)
 
     @contextmanager
-    def fresh(self) -> Iterator[Database]:
-        database = self.create()
+    def fresh(self, *, migrated: bool = True) -> Iterator[Database]:
+        """A database for as long as the block lasts."""
+        database = self.create(migrated=migrated)
         try:
             yield database
         finally:

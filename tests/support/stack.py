@@ -68,7 +68,7 @@ class Installation:
         assert self._process
         return self._process.pid
 
-    def wait_ready(self, seconds: float = 90) -> float:
+    def wait_ready(self, seconds: float = 180) -> float:
         """Wait until it says that it is ready; returns the seconds that it says it took."""
         wait_until(lambda: "Ready after" in self.said or self.exit_code() is not None, f"ready:\n{self.said}", seconds)
         found = re.search(r"Ready after ([0-9.]+) s", self.said)
