@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
@@ -38,24 +38,27 @@ class Tally:
 
 
 def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:
-    """Draft every edge that is due by ``until``, the oldest first, until none is left."""
-    tally = Tally()
-    while True:
-        resting = failing.resting(task=DRAFT, at=at)
-        found = [(pk, edge) for pk, edge in _due_edges(until) if _edge_key(pk, edge) not in resting]
-        if not found:
-            return tally
-        before = tally.done
-        for customer_id, edge in found:
-            _try(
-                tally,
-                task=DRAFT,
-                subject=_edge_key(customer_id, edge),
-                at=at,
-                work=lambda pk=customer_id, edge=edge: drafting.draft(customer_id=pk, edge=edge, at=at, actor=actor),  # type: ignore[misc]  # mypy cannot type default arguments of a lambda
-            )
-        if tally.done == before:
-            return tally
+    """Draft every edge that is due by ``until`` (and reached at ``at``), the oldest first, until none is left.
+
+    A drafted edge makes the customer's next one due, which comes later in the order; a failed one is left behind.
+    """
+    tally, resting = Tally(), failing.resting(task=DRAFT, at=at)
+    after: tuple[datetime, int] | None = None
+    while found := _due_edges(min(until, at), after):
+        for edge, customer_id in found:
+            key = _edge_key(customer_id, edge)
+            if key not in resting:
+                _try(
+                    tally,
+                    task=DRAFT,
+                    subject=key,
+                    at=at,
+                    work=lambda pk=customer_id, edge=edge: drafting.draft(  # type: ignore[misc]  # mypy cannot type default arguments of a lambda
+                        customer_id=pk, edge=edge, at=at, actor=actor
+                    ),
+                )
+        after = found[-1]
+    return tally
 
 
 def bill_late(*, at: datetime, actor: Actor) -> Tally:
@@ -110,13 +113,14 @@ def run(*, until: datetime, at: datetime, actor: Actor) -> dict[str, Tally]:
     }
 
 
-def _due_edges(until: datetime) -> list[tuple[int, datetime]]:
+def _due_edges(until: datetime, after: tuple[datetime, int] | None) -> list[tuple[datetime, int]]:
+    """A batch of edges with their customers, in their order, after the last one of the batch before."""
     rows = Subscription.objects.filter(due_at__lte=until).order_by("due_at", "customer_id")
-    return [
-        (customer_id, edge)
-        for customer_id, edge in rows.values_list("customer_id", "due_at").distinct()[:_BATCH]
-        if edge is not None
-    ]
+    if after is not None:
+        edge, customer_id = after
+        rows = rows.filter(Q(due_at__gt=edge) | Q(due_at=edge, customer_id__gt=customer_id))
+    found = rows.values_list("due_at", "customer_id").distinct()[:_BATCH]
+    return [(edge, customer_id) for edge, customer_id in found if edge is not None]
 
 
 def _edge_key(customer_id: int, edge: datetime) -> str:
