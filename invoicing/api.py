@@ -20,6 +20,7 @@ from billing_ops.kit.http import (
     Out,
     Page,
     PageQuery,
+    idempotency,
     paginate,
 )
 from invoicing import collecting, finalizing, previewing
@@ -194,7 +195,12 @@ def pay_invoice(request: ApiRequest, invoice_id: str) -> AttemptOut:
     The answer is the attempt: *succeeded*, *failed* (declined: nothing was taken) or *pending* (the outcome is asked
     for again by itself; read the invoice later). A paid invoice is refused: 409.
     """
-    attempt = collecting.collect(public_id=invoice_id, at=clock.now(), actor=request.auth.actor)
+    attempt = collecting.collect(
+        public_id=invoice_id,
+        at=clock.now(),
+        actor=request.auth.actor,
+        request_key=idempotency.operation_key(request),
+    )
     return _attempt_out(attempt)
 
 

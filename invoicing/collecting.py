@@ -63,14 +63,18 @@ class _Work:
     tried_before: bool
 
 
-def collect(*, public_id: str, at: datetime, actor: Actor) -> PaymentAttempt:
+def collect(*, public_id: str, at: datetime, actor: Actor, request_key: str = "") -> PaymentAttempt:
     """Collect an invoice now and return the attempt: succeeded, failed (declined) or pending (outcome unknown).
+
+    The same ``request_key`` for the same invoice is the same request: once answered, it gets that attempt again.
 
     Raises :class:`InvoiceNotFound`, :class:`AlreadyPaid`, :class:`TooSmallToCharge`, :class:`NoPaymentMethod`,
     :class:`NotCollectable`; ``gateway.Refused`` when Stripe refuses the request as such, and
     ``settling.MirrorDiffers`` when Stripe's amount is not ours.
     """
-    work = _begin(public_id, at, actor)
+    work = _begin(public_id, at, actor, request_key)
+    if work.attempt.status != PaymentAttempt.Status.PENDING:
+        return work.attempt
     try:
         customer = mirroring.ensure_customer(work.invoice.customer, key=work.attempt.idempotency_key, at=at)
         attempt = _fix_payment_method(work.attempt, customer.default_payment_method)
@@ -105,14 +109,15 @@ def due(*, at: datetime) -> list[str]:
     return retried + list(untried.order_by("finalized_at", "pk").values_list("public_id", flat=True))
 
 
-def _begin(public_id: str, at: datetime, actor: Actor) -> _Work:
+def _begin(public_id: str, at: datetime, actor: Actor, request_key: str) -> _Work:
     owner = Invoice.objects.filter(public_id=public_id).values_list("customer_id", flat=True).first()
     if owner is None:
         raise InvoiceNotFound(f"There is no invoice {public_id}.")
     with transaction.atomic():
         lock_customer(owner)  # two invoices of one customer could each want to carry the other's small ones
         invoice = Invoice.objects.select_for_update(of=("self",)).select_related("customer").get(public_id=public_id)
-        waiting = invoice.attempts.filter(status=PaymentAttempt.Status.PENDING).first()
+        asked = invoice.attempts.filter(request_key=request_key).first() if request_key else None
+        waiting = asked or invoice.attempts.filter(status=PaymentAttempt.Status.PENDING).first()
         if waiting is not None:
             return _Work(invoice, waiting, tried_before=True)
         _refuse(invoice)
@@ -121,6 +126,7 @@ def _begin(public_id: str, at: datetime, actor: Actor) -> _Work:
             invoice=invoice,
             number=number,
             idempotency_key=f"pay:{invoice.public_id}:{number}",
+            request_key=request_key or None,
             currency=invoice.currency,
             amount=mirroring.amount_to_collect(invoice),
             requested_by=str(actor),

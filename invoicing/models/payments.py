@@ -24,6 +24,8 @@ class PaymentAttempt(models.Model):
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="attempts")
     number = models.PositiveIntegerField()
     idempotency_key = models.CharField(max_length=128, unique=True)
+    # What the caller calls this try (an API's Idempotency-Key, a form's key); NULL: nobody named it.
+    request_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
     currency = models.CharField(max_length=3)
     amount = AmountField()
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
@@ -43,6 +45,7 @@ class PaymentAttempt(models.Model):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["invoice", "number"], name="payment_attempt_number"),
+            models.UniqueConstraint(fields=["invoice", "request_key"], name="payment_attempt_request"),
             models.UniqueConstraint(
                 fields=["invoice"], condition=Q(status="pending"), name="payment_attempt_one_pending"
             ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from moneyed import USD, Money
 
-from invoicing import accruing, billing
+from invoicing import accruing, billing, collecting
 from invoicing.models import Invoice, PaymentAttempt
 from ledger import balances, crediting
 from tests.stripe_standin.process import Standin
@@ -114,3 +114,21 @@ def test_running_everything_again_changes_nothing(world: World, standin: Standin
     assert Invoice.objects.count() == 1
     assert PaymentAttempt.objects.count() == 1
     assert billing.run(until=START, at=START, actor=TESTER)["drafted"].done == 0
+
+
+def test_a_named_request_to_collect_is_answered_once(world: World, standin: Standin, clock: Any) -> None:
+    """The process may die between Stripe's answer and ours: asked again, the same request gets the same attempt."""
+    acme = world.customer(card="pm_card_chargeCustomerFail")
+    world.subscribe(acme)
+    billing.draft_due(until=START, at=START, actor=TESTER)
+    billing.finalize_due(at=START, actor=TESTER)
+    invoice = only_invoice(acme).public_id
+
+    declined = collecting.collect(public_id=invoice, at=START, actor=TESTER, request_key="click-1")
+    again = collecting.collect(public_id=invoice, at=START, actor=TESTER, request_key="click-1")
+    other = collecting.collect(public_id=invoice, at=START, actor=TESTER, request_key="click-2")
+
+    assert declined.status == PaymentAttempt.Status.FAILED
+    assert again.pk == declined.pk
+    assert other.number == 2
+    assert standin.state()["counts"]["charge"] == 2
