@@ -33,6 +33,7 @@ class Act:
     title: str
     url: str
     refusal: str = ""
+    key: str = ""  # names the request, so that a second click on the same page is the same request
 
 
 @dataclass(frozen=True)

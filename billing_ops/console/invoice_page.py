@@ -67,7 +67,12 @@ def collect(request: HttpRequest, pk: int) -> HttpResponse:
     """Collect an open invoice now; an attempt under way is taken up again, never doubled."""
 
     def act(invoice: Invoice) -> str:
-        attempt = collecting.collect(public_id=invoice.public_id, at=clock.now(), actor=actor_of(request))
+        attempt = collecting.collect(
+            public_id=invoice.public_id,
+            at=clock.now(),
+            actor=actor_of(request),
+            request_key=request.POST.get("key", "")[:64],
+        )
         if attempt.status == PaymentAttempt.Status.SUCCEEDED:
             return f"Attempt {attempt.number} succeeded: the invoice is paid."
         if attempt.status == PaymentAttempt.Status.FAILED:
@@ -100,7 +105,9 @@ def _finalize_act(request: HttpRequest, invoice: Invoice) -> Act | None:
 
 def _collect_act(request: HttpRequest, invoice: Invoice) -> Act:
     url = reverse("admin:console_invoice_collect", args=[invoice.pk])
-    return Act("Collect now", url, _why_not_collect(request, invoice))
+    # The same page in two tabs, clicked twice or sent again after "back", asks for the same next try.
+    key = f"console:after-attempt-{invoice.attempts.count()}"
+    return Act("Collect now", url, _why_not_collect(request, invoice), key)
 
 
 def _why_not_collect(request: HttpRequest, invoice: Invoice) -> str:
