@@ -8,6 +8,8 @@ Errors: :class:`Declined` is an answer (no money moved), :class:`Refused` is a r
 stands, :class:`Unavailable` means that the outcome is unknown and the same call with the same key is to be repeated.
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -285,31 +287,51 @@ def verify(*, body: bytes, header: str, at: datetime) -> ReceivedEvent:
     if abs(at - signed_at) > _TOLERANCE:
         raise BadWebhook("The webhook's signature is not of this time.", kept="Nothing was stored.")
     try:
-        return read_event(text)
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        event = read_event(text)
+    # OverflowError, OSError: a time that no calendar has.
+    except (ValueError, RecursionError, KeyError, TypeError, OverflowError, OSError) as error:
         raise BadWebhook("The webhook's body is not an event.", kept="Nothing was stored.") from error
+    if event.livemode != is_live():
+        raise BadWebhook(
+            f"The webhook is of Stripe's {'live' if event.livemode else 'test'} mode, and our key is of the other.",
+            kept="Nothing was stored.",
+            remedy="Point that mode's webhook endpoint at the installation which has that mode's key.",
+        )
+    return event
+
+
+def is_live() -> bool:
+    """Whether our key moves real money."""
+    return str(settings.STRIPE_SECRET_KEY).startswith(("sk_live_", "rk_live_"))
 
 
 def read_event(text: str) -> ReceivedEvent:
-    """Read an event's envelope; raises ValueError, KeyError, TypeError or RecursionError when it is not one."""
-    import json
+    """Read an event's envelope; raises ValueError, KeyError, TypeError, … when it is not one.
 
+    Names and ids are plain ASCII, so that whatever passes can be stored: JSON can spell NUL and half a surrogate pair.
+    """
     data = json.loads(text)
     if not isinstance(data, dict) or data.get("object") != "event":
         raise ValueError("not an event")
-    event_id, kind, inner = data["id"], data["type"], data["data"]["object"]
-    if not isinstance(event_id, str) or not isinstance(kind, str) or not isinstance(inner, dict):
-        raise ValueError("not an event")
-    if not 0 < len(event_id) <= 64 or not 0 < len(kind) <= 100:
+    inner = data["data"]["object"]
+    if not isinstance(inner, dict) or not isinstance(data["livemode"], bool):
         raise ValueError("not an event")
     return ReceivedEvent(
-        id=event_id,
-        type=kind,
-        object_id=str(inner.get("id") or "")[:64],
-        api_version=str(data.get("api_version") or "")[:40],
-        livemode=bool(data["livemode"]),
+        id=_name(data["id"], 64),
+        type=_name(data["type"], 100),
+        object_id=_name(inner.get("id") or "", 64, empty=True),
+        api_version=_name(data.get("api_version") or "", 40, empty=True),
+        livemode=data["livemode"],
         created_at=datetime.fromtimestamp(int(data["created"]), UTC),
     )
+
+
+def _name(value: object, longest: int, *, empty: bool = False) -> str:
+    if value == "" and empty:
+        return ""
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not re.fullmatch(r"[!-~]+", value, re.ASCII):
+        raise ValueError("not an event")
+    return value
 
 
 def _verified_text(body: bytes, header: str) -> str:
