@@ -17,6 +17,7 @@ from kombu.exceptions import KombuError
 logger = logging.getLogger(__name__)
 
 _BROKER_SECONDS: Final = 2
+_BROKER_LIMITS: Final = {"socket_connect_timeout": _BROKER_SECONDS, "socket_timeout": _BROKER_SECONDS}
 
 _ROLE = """
     SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
@@ -93,7 +94,9 @@ def _known_migrations() -> frozenset[tuple[str, str]]:
 
 def _broker() -> str:
     try:
-        with current_app.connection_for_write(connect_timeout=_BROKER_SECONDS) as broker:
+        with current_app.connection_for_write(
+            connect_timeout=_BROKER_SECONDS, transport_options=_BROKER_LIMITS
+        ) as broker:
             broker.ensure_connection(max_retries=1, timeout=_BROKER_SECONDS)
     except (OSError, KombuError) as error:
         logger.warning("Not ready: broker: %s", error)

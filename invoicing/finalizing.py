@@ -16,12 +16,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.db import transaction
 from moneyed import Money
 
-from billing_ops.kit import failing
+from billing_ops.kit import failing, nudging
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict, NotFound
@@ -93,7 +92,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
         )
         failing.clear(task=TASK, subject=public_id)
         if invoice.status == Invoice.Status.OPEN:
-            transaction.on_commit(lambda: _nudge(invoice.public_id), robust=True)
+            transaction.on_commit(lambda: nudging.nudge("invoicing.collect", invoice.public_id), robust=True)
     return invoice
 
 
@@ -238,7 +237,3 @@ def _next_number(prefix: str) -> str:
     series = NumberSeries.objects.select_for_update().get(prefix=prefix)
     NumberSeries.objects.filter(prefix=prefix).update(next_number=series.next_number + 1)
     return numbering.write(prefix, series.next_number)
-
-
-def _nudge(public_id: str) -> None:
-    current_app.send_task("invoicing.collect", args=[public_id], retry=False)

@@ -93,7 +93,14 @@ REDIS_NAMESPACE: str = env.str(
 )  # prefix of every key: several installations share a server
 
 CELERY_BROKER_URL = REDIS_URL
-CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_NAMESPACE} if REDIS_NAMESPACE else {}
+# A broker that vanished without closing its connections is noticed; without limits a command would wait for ever.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 5,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
+    **({"global_keyprefix": REDIS_NAMESPACE} if REDIS_NAMESPACE else {}),
+}
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker as long as that takes
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from celery import current_app
 from django.db import transaction
 
+from billing_ops.kit import nudging
 from billing_ops.kit.errors import BillingError
 from invoicing.models import StripeEvent
 from invoicing.stripe import gateway
@@ -54,7 +54,7 @@ def store(*, event: gateway.ReceivedEvent, body: str, at: datetime) -> tuple[Str
 
 def nudge(event_pk: int) -> None:
     """Tell a worker that there is something to handle. The row is what counts; this is a courtesy."""
-    current_app.send_task("invoicing.handle_stripe_event", args=[event_pk], retry=False)
+    nudging.nudge("invoicing.handle_stripe_event", event_pk)
 
 
 HANDLING_LEASE = timedelta(minutes=2)

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from kombu.exceptions import OperationalError
 
+from billing_ops.kit import nudging
 from billing_ops.kit.http import auth
 from invoicing import drafting
 from invoicing.models import Invoice, InvoiceLine, PaymentAttempt
@@ -176,7 +177,8 @@ def test_without_a_broker_finalising_works_and_the_run_collects_later(
         asked.append(name)
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("invoicing.finalizing.current_app.send_task", fail)
+    monkeypatch.setattr("billing_ops.kit.nudging.current_app.send_task", fail)
+    monkeypatch.setitem(nudging._silence, "until", 0.0)
     draft = _draft(world)
     assert api.post(f"/invoices/{draft}/finalize").status_code == 200
     assert asked == ["invoicing.collect"]
