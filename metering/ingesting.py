@@ -2,8 +2,8 @@
 
 1. Read each event on its own (``rules.envelope``); what cannot be read is *rejected* and sinks nothing else.
 2. Within the batch, the first of an identity wins; later ones are duplicates or conflicts of it.
-3. One transaction: copy into a staging table, claim the keys, store the events whose key was free, add the batch row.
-   A key claimed without its event, or an event without its key, cannot be: they commit together.
+3. One transaction: claim the keys, copy the events whose key was free, add the batch row. A key claimed without its
+   event, or an event without its key, cannot be: they commit together.
 4. Keys that were taken before are duplicates (same content) or conflicts (kept apart in a table, and listed).
 """
 
@@ -26,8 +26,9 @@ RawEvent = bytes | Mapping[str, Any]
 """An event as JSON bytes, or already decoded (tests, imports); the bytes are the quick way."""
 
 Result = Literal["accepted", "duplicate", "conflict", "rejected"]
-_COPY = "COPY metering_staging FROM STDIN"
+_COPY = "COPY metering_event (key, batch_id, occurred_at, subject, type, source, event_id, data, extensions) FROM STDIN"
 _COPY_CHUNK = 2_000
+_known_months: set[tuple[str, int, int]] = set()
 
 
 class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
@@ -107,10 +108,22 @@ def _read_all(
 
 
 def _ensure_months(events: Iterable[ReadEvent]) -> None:
-    """Have the partitions of these events' months made, before the transaction and its locks."""
-    months = {(event.occurred_at.year, event.occurred_at.month): event.occurred_at for event in events}
+    """Have the partitions of these events' months made, before the transaction and its locks; asked once a process.
+
+    Should a month be missing all the same (a transaction around us was rolled back), its events go to the default
+    partition: slower to read, never wrong.
+    """
+    database = str(connection.settings_dict["NAME"])
+    months = {(database, event.occurred_at.year, event.occurred_at.month): event.occurred_at for event in events}
+    new = months.keys() - _known_months
+    if not new:
+        return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT metering_ensure_month(month) FROM unnest(%s) AS month", [list(months.values())])
+        cursor.execute(
+            "SELECT metering_ensure_month(month) FROM unnest(%s) AS month", [[months[month] for month in new]]
+        )
+    if not connection.in_atomic_block:
+        _known_months.update(new)
 
 
 def _store(
@@ -124,40 +137,59 @@ def _store(
     label: str,
 ) -> int | None:
     """Write in one transaction; correct the outcomes; return the id of the batch, if anything was new."""
-    nested = connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement("staging"))
-        if nested:  # the table is emptied at commit, and an earlier call of the same transaction may have filled it
-            cursor.execute("TRUNCATE metering_staging")
-        _copy(cursor, fresh.values())
-        cursor.execute(
-            statement("store_batch"),
-            {
-                "recorded_at": at,
-                "origin": origin,
-                "label": label,
-                "actor_type": actor.type,
-                "actor_id": actor.id,
-            },
-        )
-        row = cursor.fetchone()
-        batch, stored = row or (None, 0)
-        known: dict[str, str] = {}
-        if stored < len(fresh):
-            cursor.execute(statement("known_keys"), {"batch": batch})
-            known = {key.hex: content.hex for key, content in cursor.fetchall()}
-        if stored < len(contenders):
+        batch, known = _claim(cursor, fresh)
+        stored = [event for key, event in fresh.items() if key not in known] if known else list(fresh.values())
+        if stored:
+            _copy(cursor, batch, stored)
+            Batch.objects.bulk_create(
+                [
+                    Batch(
+                        pk=batch,
+                        recorded_at=at,
+                        events=len(stored),
+                        first_occurred_at=min(event.occurred_at for event in stored),
+                        last_occurred_at=max(event.occurred_at for event in stored),
+                        origin=origin,
+                        label=label,
+                        actor_type=actor.type,
+                        actor_id=actor.id,
+                    )
+                ]
+            )
+        if len(stored) < len(contenders):
             _keep_conflicts(cursor, _judge(fresh, contenders, known, outcomes), at)
-    return batch
+    return batch if stored else None
 
 
-def _copy(cursor: CursorWrapper, events: Iterable[ReadEvent]) -> None:
+def _claim(cursor: CursorWrapper, fresh: dict[str, ReadEvent]) -> tuple[int, dict[str, str]]:
+    """Claim the keys; return the batch's id, and the keys that were taken before with the content that took them."""
+    keys = sorted(fresh)
+    parameters = {
+        "keys": _array(keys),
+        "contents": _array([fresh[key].content for key in keys]),
+        "occurred_at": _array([fresh[key].instant for key in keys]),
+    }
+    cursor.execute(statement("claim_keys"), parameters)
+    batch, claimed = cursor.fetchone() or (0, 0)
+    if claimed == len(keys):
+        return batch, {}
+    cursor.execute(statement("known_keys"), {"keys": parameters["keys"], "batch": batch})
+    return batch, {key.hex: content.hex for key, content in cursor.fetchall()}
+
+
+def _array(items: Iterable[str]) -> str:
+    """An array literal of values that need no quoting (hashes, instants)."""
+    return "{" + ",".join(items) + "}"
+
+
+def _copy(cursor: CursorWrapper, batch: int, events: Iterable[ReadEvent]) -> None:
     """COPY in text: a backslash is the only character of these values that needs escaping (see ``envelope``)."""
     lines: list[str] = []
     with cursor.copy(_COPY) as copy:
         for event in events:
             line = (
-                f"{event.key}\t{event.content}\t{event.occurred_at.isoformat()}\t{event.subject}\t{event.type}\t"
+                f"{event.key}\t{batch}\t{event.instant}\t{event.subject}\t{event.type}\t"
                 f"{event.source}\t{event.id}\t{event.data}\t"
             )
             extensions = "\\N" if event.extensions is None else event.extensions.replace("\\", "\\\\")

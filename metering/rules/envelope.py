@@ -58,11 +58,13 @@ class Window:
 
 
 class ReadEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that was understood. ``key`` and ``content`` are 128-bit hashes in hex; ``data`` is canonical JSON."""
+    """An event that was understood. ``key`` and ``content`` are 128-bit hashes in hex; ``instant`` is
+    ``occurred_at`` as text; ``data`` and ``extensions`` are canonical JSON."""
 
     key: str
     content: str
     occurred_at: datetime
+    instant: str
     subject: str
     type: str
     source: str
@@ -143,9 +145,10 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
     sent = event.get("time")
     if sent is None:
         occurred_at, written = at.astimezone(UTC), ""
+        instant = occurred_at.isoformat()
     else:
         occurred_at = read_time(sent)
-        written = occurred_at.isoformat()
+        written = instant = occurred_at.isoformat()
     _no_surprises(event, raw)
     _in_window(occurred_at, window)
     content = blake2b(f"{kind}\0{subject}\0{written}\0".encode() + canonical, digest_size=16).hexdigest()
@@ -153,6 +156,7 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
         key=key_of(source, identifier),
         content=content,
         occurred_at=occurred_at,
+        instant=instant,
         subject=subject,
         type=kind,
         source=source,

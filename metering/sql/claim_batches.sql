@@ -2,7 +2,7 @@
 -- Called by:  aggregating.advance, which fetches until it has enough
 -- Parameters: none
 DECLARE metering_claim NO SCROLL CURSOR FOR
-SELECT id, events, first_occurred_at, last_occurred_at
+SELECT id, events
 FROM metering_batch
 WHERE fold_id IS NULL
 ORDER BY id

@@ -1,17 +1,19 @@
 -- What:       adds what batches amount to, by meter, subject and UTC hour, to the buckets
 -- Called by:  aggregating: advance (every meter) and catching up (one meter)
--- Parameters: batches (ids), first and last (instants that enclose their events), meter (an id, or null for every one)
+-- Parameters: batches (ids), meter (an id, or null for every one)
+-- The times of the events are no condition here: with one, the planner may read the index of (subject, occurred_at) whole.
 INSERT INTO metering_bucket AS b (meter_id, subject, hour_start, quantity, events, missing, not_numeric)
-SELECT m.meter_id, m.subject, date_trunc('hour', m.occurred_at, 'UTC'),
-       coalesce(sum(m.value), 0), count(m.value),
-       count(*) FILTER (WHERE m.missing), count(*) FILTER (WHERE m.value IS NULL AND NOT m.missing)
-FROM metering_measured m
-WHERE m.batch_id = ANY (%(batches)s)
-  AND m.occurred_at >= %(first)s AND m.occurred_at <= %(last)s
-  AND (%(meter)s::bigint IS NULL OR m.meter_id = %(meter)s)
-  AND m.matched
-GROUP BY 1, 2, 3
-ORDER BY 1, 2, 3  -- the order of the key: aggregators that meet wait for each other instead of deadlocking
+SELECT meter_id, subject, hour_start, coalesce(sum(value), 0), count(value),
+       count(*) FILTER (WHERE missing), count(*) FILTER (WHERE value IS NULL AND NOT missing)
+FROM (
+    -- OFFSET 0 has each value computed once, and keeps the data of the events out of the aggregation.
+    SELECT meter_id, subject, date_trunc('hour', occurred_at, 'UTC') AS hour_start, value, missing
+    FROM metering_measured
+    WHERE batch_id = ANY (%(batches)s) AND (%(meter)s::bigint IS NULL OR meter_id = %(meter)s) AND matched
+    OFFSET 0
+) AS measured
+GROUP BY meter_id, subject, hour_start
+ORDER BY meter_id, subject, hour_start  -- as the key: aggregators that meet wait for each other, none deadlocks
 ON CONFLICT (meter_id, subject, hour_start) DO UPDATE SET
     quantity = b.quantity + excluded.quantity,
     events = b.events + excluded.events,

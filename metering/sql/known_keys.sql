@@ -1,7 +1,5 @@
--- What:       the staged keys that were taken before this batch, each with the content that took it
--- Called by:  ingesting, after store_batch
--- Parameters: batch (the batch just added, or null)
-SELECT k.key, k.content
-FROM metering_staging s
-JOIN metering_event_key k ON k.key = s.key
-WHERE k.batch_id IS DISTINCT FROM %(batch)s
+-- What:       which keys were taken before this batch, each with the content that took it
+-- Called by:  ingesting, when claim_keys claimed fewer than were asked for; a statement later, so that it sees the
+--             transaction that claim_keys waited for
+-- Parameters: keys (an array literal), batch
+SELECT key, content FROM metering_event_key WHERE key = ANY (%(keys)s::uuid[]) AND batch_id <> %(batch)s

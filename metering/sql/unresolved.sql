@@ -3,9 +3,7 @@
 -- Called by:  unresolved.unresolved
 -- Parameters: subject (or null for all)
 WITH unfolded AS MATERIALIZED (
-    SELECT id, first_occurred_at, last_occurred_at FROM metering_batch WHERE fold_id IS NULL
-), fresh AS MATERIALIZED (
-    SELECT min(first_occurred_at) AS first, max(last_occurred_at) AS last, array_agg(id) AS ids FROM unfolded
+    SELECT array_agg(id) AS ids FROM metering_batch WHERE fold_id IS NULL
 ), unheard AS (
     SELECT s.type, s.subject, s.events, s.first_occurred_at, s.last_occurred_at
     FROM metering_stream s
@@ -14,8 +12,7 @@ WITH unfolded AS MATERIALIZED (
     UNION ALL
     SELECT e.type, e.subject, 1, e.occurred_at, e.occurred_at
     FROM metering_event e
-    WHERE e.batch_id = ANY ((SELECT ids FROM fresh)::bigint[])
-      AND e.occurred_at >= (SELECT first FROM fresh) AND e.occurred_at <= (SELECT last FROM fresh)
+    WHERE e.batch_id = ANY ((SELECT ids FROM unfolded)::bigint[])
       AND (%(subject)s::text IS NULL OR e.subject = %(subject)s)
       AND NOT EXISTS (SELECT FROM metering_meter m WHERE m.event_type = e.type)
 ), unread AS (
@@ -25,8 +22,7 @@ WITH unfolded AS MATERIALIZED (
     UNION ALL
     SELECT meter_id, subject, missing::int, (NOT missing)::int, occurred_at, occurred_at
     FROM metering_measured
-    WHERE batch_id = ANY ((SELECT ids FROM fresh)::bigint[])
-      AND occurred_at >= (SELECT first FROM fresh) AND occurred_at <= (SELECT last FROM fresh)
+    WHERE batch_id = ANY ((SELECT ids FROM unfolded)::bigint[])
       AND (%(subject)s::text IS NULL OR subject = %(subject)s)
       AND value IS NULL AND matched
 ), grouped AS (
