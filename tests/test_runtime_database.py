@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.apps import apps
 from django.db import connection
 
 from billing_ops.embedded import roles
@@ -98,21 +97,3 @@ def test_roles_are_brought_back_to_what_they_must_be(databases: Databases) -> No
         roles._ensure_role(admin, name, login=False, password=None)
         row = admin.execute("SELECT rolcanlogin, rolcreatedb FROM pg_roles WHERE rolname = %s", [name]).fetchone()
         assert row == (False, False)
-
-
-def test_a_foreign_key_points_sideways_or_down() -> None:
-    below = {
-        "billing_ops": set(),
-        "metering": {"billing_ops"},
-        "ledger": {"billing_ops"},
-        "plans": {"metering", "ledger", "billing_ops"},
-        "invoicing": {"plans", "metering", "ledger", "billing_ops"},
-    }
-    for model in apps.get_models(include_auto_created=True):
-        app = model._meta.app_label
-        if app not in below:
-            continue
-        for field in model._meta.get_fields():
-            if field.is_relation and field.concrete and field.related_model is not None:
-                target = field.related_model._meta.app_label
-                assert target in below[app] | {app, "auth", "contenttypes"}, f"{field} points up to {target}"

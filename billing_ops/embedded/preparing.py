@@ -54,7 +54,7 @@ class Preparation:
 
     def load_demo(self) -> bool:
         """Load the demo data once a database (its mark goes where the data go); whether they are there."""
-        if not self._owner_url or not any(CHECKOUT.glob("*/management/commands/load_demo.py")):
+        if not self._owner_url or not has_command("load_demo"):
             return False
         with psycopg.connect(self._owner_url, autocommit=True) as owner:
             query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
@@ -115,6 +115,11 @@ def python_program(home: Home, name: str, env: Mapping[str, str], *argv: str) ->
         log=home.log(name),
         cwd=CHECKOUT,
     )
+
+
+def has_command(name: str) -> bool:
+    """Whether ``manage.py`` knows a command."""
+    return any(CHECKOUT.glob(f"*/management/commands/{name}.py"))
 
 
 def login_password(home: Home, name: str) -> str:

@@ -15,7 +15,7 @@ from billing_ops.embedded.configuration import LOGINS, Configuration
 from billing_ops.embedded.errors import StartError
 from billing_ops.embedded.home import CHECKOUT, Home, port_is_free
 from billing_ops.embedded.postgres import Postgres
-from billing_ops.embedded.preparing import Preparation, login_password, python_program
+from billing_ops.embedded.preparing import Preparation, has_command, login_password, python_program
 from billing_ops.embedded.processes import Child, end, leftovers
 
 _PROGRAM_SECONDS = 60.0
@@ -62,6 +62,8 @@ class Stack:
         self.has_demo = self.configuration.demo and preparation.load_demo()
         self._start_programs()
         self._wait_for_the_console()
+        if self.has_demo and has_command("send_demo_traffic"):
+            self._program("demo-traffic", "manage.py", "send_demo_traffic", self.configuration.address)
 
     def stop(self, *, grace: float | None = None) -> None:
         """Stop everything, the database last; never raises."""
