@@ -1,116 +1,116 @@
-"""Copy decided entries and their lines into the journal: COPY in text format, one statement a table."""
+"""Copy decided entries into the journal: COPY in text format, one statement a table.
+
+The entries are formatted and sent in pieces, so that the server reads one while the next is made.
+"""
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from ledger.models import Book
-from ledger.rules.entries import EntryDraft, LineSpec
+from ledger.rules.entries import EntryDraft
+
+ENTRY_COLUMNS = (
+    "id, public_id, book_id, source, idempotency_key, event_type, effective_at, effective_on, occurred_at, period_id, "
+    "line_count, reverses_id, customer_key, invoice_ref, grant_ref, stripe_ref, batch_ref, actor_type, actor_id, "
+    "reason_code, reason_note, ticket, approval_id, fx_rate, metadata"
+)
+LINE_COLUMNS = "entry_id, line_no, account_id, unit, side, amount, account_version, balance_after, effective_on"
+
+_PIECE = 100
+_NULL = "\\N"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Day:
     """When an entry counts: its accounting instant, day and period, and its own date if that was closed."""
 
     effective_at: datetime
     effective_on: date
     period_id: int
-    occurred_at: datetime | None
+    occurred_at: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """Its four columns in the text format of COPY."""
+        occurred = _NULL if self.occurred_at is None else self.occurred_at.isoformat()
+        return f"{self.effective_at.isoformat()}\t{self.effective_on.isoformat()}\t{occurred}\t{self.period_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class LineRow:
-    """A line with its account, and its place in that account if it keeps a balance."""
+@dataclass(slots=True)
+class Decided:
+    """An entry that is decided: its ids, its day, and its lines in the text format of COPY."""
 
-    account_id: int
-    line: LineSpec
-    version: int | None
-    balance_after: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An entry that is decided."""
-
+    id: int
+    public_hex: str
     draft: EntryDraft
     day: Day
-    lines: Sequence[LineRow]
+    lines: str
+
+    @property
+    def public_id(self) -> UUID:
+        return UUID(hex=self.public_hex)
 
 
-Numbered = tuple[int, UUID, Row]
-
-_ENTRY_COLUMNS = (
-    "id, public_id, book_id, source, idempotency_key, event_type, effective_at, effective_on, occurred_at, period_id, "
-    "line_count, reverses_id, customer_key, invoice_ref, grant_ref, stripe_ref, batch_ref, actor_type, actor_id, "
-    "reason_code, reason_note, ticket, approval_id, fx_rate, metadata"
-)
-_LINE_COLUMNS = "entry_id, line_no, account_id, unit, side, amount, account_version, balance_after, effective_on"
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+def ordered_hex(at: datetime, count: int) -> Iterator[str]:
+    """Random UUIDs (version 7), as hexadecimal digits, that sort by ``at``: their index grows at one end."""
+    head = f"{int(at.timestamp() * 1000) & ((1 << 48) - 1):012x}7"
+    digits = os.urandom(10 * count).hex()
+    for start in range(0, 20 * count, 20):
+        variant = "89ab"[int(digits[start + 3], 16) & 3]
+        yield head + digits[start : start + 3] + variant + digits[start + 4 : start + 19]
 
 
-def ordered_uuid(at: datetime) -> UUID:
-    """A random UUID (version 7) that sorts by ``at``, so that its index grows at one end."""
-    milliseconds = int(at.timestamp() * 1000) & ((1 << 48) - 1)
-    random = int.from_bytes(os.urandom(10), "big")
-    return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & ((1 << 62) - 1))
-
-
-def copy_in(book: Book, rows: Sequence[Numbered]) -> None:
+def copy_in(book_id: int, rows: Sequence[Decided]) -> None:
     """Write them. Database errors come as Django's."""
     with connection.cursor() as cursor, connection.wrap_database_errors:
-        with cursor.copy(f"COPY ledger_entry ({_ENTRY_COLUMNS}) FROM STDIN") as copy:
-            copy.write(entry_text(book.pk, rows))
-        with cursor.copy(f"COPY ledger_line ({_LINE_COLUMNS}) FROM STDIN") as copy:
+        with cursor.copy(f"COPY ledger_entry ({ENTRY_COLUMNS}) FROM STDIN") as copy:
+            for start in range(0, len(rows), _PIECE):
+                copy.write(entry_text(book_id, rows[start : start + _PIECE]))
+        with cursor.copy(f"COPY ledger_line ({LINE_COLUMNS}) FROM STDIN") as copy:
             copy.write(line_text(rows))
 
 
-def entry_text(book_id: int, rows: Iterable[Numbered]) -> str:
+def entry_text(book_id: int, rows: Sequence[Decided]) -> str:
     """The entries in the text format of COPY."""
-    return "".join([_entry(book_id, entry_id, public_id, row) for entry_id, public_id, row in rows])
+    days: dict[int, str] = {}
+    for row in rows:
+        if id(row.day) not in days:
+            days[id(row.day)] = row.day.text
+    return "".join([_entry(row, book_id, days[id(row.day)]) for row in rows])
 
 
-def _entry(book_id: int, entry_id: int, public_id: UUID, row: Row) -> str:
-    draft, day, refs = row.draft, row.day, row.draft.refs
-    free = (
-        draft.customer_key,
-        refs.get("invoice", ""),
-        refs.get("grant", ""),
-        refs.get("stripe", ""),
-        refs.get("batch", ""),
-        draft.actor.type,
-        draft.actor.id,
-        draft.reason_code,
-        draft.reason_note,
-        draft.ticket,
-    )
-    texts = "\t".join([text.translate(_ESCAPES) if text else "" for text in free])
-    metadata = json.dumps(dict(draft.metadata)).translate(_ESCAPES) if draft.metadata else "{}"
-    return (
-        f"{entry_id}\t{public_id}\t{book_id}\t{draft.source.translate(_ESCAPES)}\t{draft.key.translate(_ESCAPES)}\t"
-        f"{draft.movement.translate(_ESCAPES)}\t{day.effective_at.isoformat()}\t{day.effective_on.isoformat()}\t"
-        f"{_null(day.occurred_at and day.occurred_at.isoformat())}\t{day.period_id}\t{len(row.lines)}\t"
-        f"{_null(draft.reverses_id)}\t{texts}\t{_null(draft.approval_id)}\t{_null(draft.fx_rate)}\t{metadata}\n"
-    )
-
-
-def line_text(rows: Iterable[Numbered]) -> str:
+def line_text(rows: Sequence[Decided]) -> str:
     """The lines in the text format of COPY."""
-    return "".join(
-        [
-            f"{entry_id}\t{number}\t{at.account_id}\t{at.line.unit}\t{at.line.sign}\t{at.line.amount}\t"
-            f"{_null(at.version)}\t{_null(at.balance_after)}\t{row.day.effective_on.isoformat()}\n"
-            for entry_id, _, row in rows
-            for number, at in enumerate(row.lines, 1)
-        ]
+    return "".join([row.lines for row in rows])
+
+
+def _entry(row: Decided, book_id: int, day: str) -> str:
+    draft = row.draft
+    invoice = grant = stripe = batch = ""
+    if draft.refs:
+        refs = draft.refs
+        invoice, grant = _clean(refs.get("invoice", "")), _clean(refs.get("grant", ""))
+        stripe, batch = _clean(refs.get("stripe", "")), _clean(refs.get("batch", ""))
+    metadata = _clean(json.dumps(dict(draft.metadata))) if draft.metadata else "{}"
+    return (
+        f"{row.id}\t{row.public_hex}\t{book_id}\t{_clean(draft.source)}\t{_clean(draft.key)}\t{_clean(draft.movement)}\t"
+        f"{day}\t{len(draft.lines)}\t{_null(draft.reverses_id)}\t{_clean(draft.customer_key)}\t"
+        f"{invoice}\t{grant}\t{stripe}\t{batch}\t{draft.actor.type}\t{_clean(draft.actor.id)}\t"
+        f"{_clean(draft.reason_code)}\t{_clean(draft.reason_note)}\t{_clean(draft.ticket)}\t{_null(draft.approval_id)}\t"
+        f"{_null(draft.fx_rate)}\t{metadata}\n"
     )
 
 
-def _null(value: object) -> object:
-    return "\\N" if value is None else value
+def _clean(text: str) -> str:
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
+
+
+def _null(value: Any) -> Any:
+    return _NULL if value is None else value

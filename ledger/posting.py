@@ -2,12 +2,15 @@
 
 Posting a batch (one transaction; all of it or nothing):
 
-1. keep the periods of its days from being closed, and refuse what belongs to a closed one;
-2. find or open the accounts;
-3. lock the stored balances it touches, in the order of their ids;
-4. recognise entries that are already there by their key: same content is answered, other content refused;
+1. recognise entries that are already there by their key: same content is answered, other content refused;
+2. keep the periods of its days from being closed, and refuse what belongs to a closed one;
+3. find or open the accounts;
+4. lock the stored balances it touches, in the order of their ids;
 5. decide in memory: versions, balances after each line, floors;
 6. copy entries and lines in. Triggers check every rule again and move the stored balances.
+
+Who posts the same key at the same moment meets the unique constraint (or the balance that the other left), looks again
+and finds the other's entry.
 
 Lock order across the product: Stripe object, subscription, invoice, period, wallet, balances by id, invoice series.
 A caller that locks a wallet before it posts enters the period first (:func:`enter_period`).
@@ -15,20 +18,18 @@ A caller that locks a wallet before it posts enters the period first (:func:`ent
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
-from decimal import Decimal
+from datetime import UTC, date, datetime, time
 from typing import Any, Literal
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db import DataError, IntegrityError, connection, transaction
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
-from billing_ops.kit.money import plain
 from ledger import copying, opening, replays
+from ledger.deciding import Overdraft, decide
 from ledger.models import Book, Entry, Line, Period
-from ledger.opening import Key, PeriodClosed, Place
+from ledger.opening import PeriodClosed
 from ledger.rules import routes
 from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_hidden_mistake, mirror
 
@@ -55,12 +56,6 @@ class EntryDiffers(IdempotencyMismatch):
     code = "ledger.entry_differs"
 
 
-class Overdraft(BillingError):
-    """An account would fall below its floor, holds counted."""
-
-    code = "ledger.overdraft"
-
-
 class AlreadyReversed(Conflict):
     """An entry is reversed at most once, and a reversal not at all."""
 
@@ -69,10 +64,9 @@ class AlreadyReversed(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What became of a draft: the entry's ids, and whether it had been there before."""
+    """What became of a draft: the entry's id, and whether it had been there before."""
 
     id: int
-    public_id: UUID
     replayed: bool
 
 
@@ -122,17 +116,20 @@ def post_many(drafts: Sequence[EntryDraft], *, at: datetime) -> list[Posted]:
     The answers are in the order of the drafts. A key that comes twice in one batch with the same content is one entry.
     """
     for attempt in range(1, _ATTEMPTS + 1):
+        known: Mapping[replays.Identity, replays.Earlier] = {}
         try:
             with transaction.atomic():
-                return _post(drafts, at)
-        except IntegrityError as refused:
-            rule = violated_rule(refused)
-            if rule == "ledger_entry_one_per_key" and attempt < _ATTEMPTS:
-                continue  # someone else posted that key meanwhile: the next look finds it
-            raise _explained(rule, drafts) from refused
-        except DataError as refused:
-            raise _explained("data", drafts) from refused
-    raise AssertionError("unreachable")
+                known = replays.find(drafts)
+                return _post(drafts, known, at)
+        except (Overdraft, PeriodClosed):
+            if len(replays.find(drafts)) == len(known):
+                raise
+            # someone else posted one of these keys meanwhile, and that is why: answer as they were answered
+        except (IntegrityError, DataError) as refused:
+            rule = violated_rule(refused) if isinstance(refused, IntegrityError) else "data"
+            if rule != "ledger_entry_one_per_key" or attempt == _ATTEMPTS:
+                raise _explained(rule, drafts) from refused
+    raise AssertionError("unreachable: the last attempt answers or raises")
 
 
 def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: str, reason_note: str = "") -> Entry:
@@ -185,35 +182,44 @@ def violated_rule(error: BaseException) -> str:
     return str(getattr(getattr(cause, "diag", None), "constraint_name", None) or "")
 
 
-def _post(drafts: Sequence[EntryDraft], at: datetime) -> list[Posted]:
+def _post(
+    drafts: Sequence[EntryDraft], known: Mapping[replays.Identity, replays.Earlier], at: datetime
+) -> list[Posted]:
+    answers: dict[replays.Identity, Posted] = {}
+    fresh: dict[replays.Identity, EntryDraft] = {}
     for draft in drafts:
         if has_hidden_mistake(draft):
             check(draft)
-    book = opening.default_book()
-    dated = _dated(book, drafts)
-    places = opening.find_or_open(book, (opening.key_of(line) for draft in drafts for line in draft.lines))
-    if any(opening.key_of(line) not in places for draft in drafts for line in draft.lines):
-        raise InvalidEntry("An account is missing.", rule="account")
-    opening.lock_balances(places.values())
-    known = replays.find(drafts)
-    fresh: list[copying.Row] = []
-    answers: list[Posted | tuple[str, str]] = []
-    seen: dict[tuple[str, str], EntryDraft] = {}
-    for draft, day in zip(drafts, dated, strict=True):
         identity = (draft.source, draft.key)
-        earlier = known.get(identity)
-        if earlier is not None:
+        if identity in known:
+            earlier = known[identity]
             _same(draft, replays.differences(draft, earlier))
-            answers.append(Posted(earlier.entry.pk, earlier.entry.public_id, replayed=True))
+            answers[identity] = Posted(earlier.entry.pk, replayed=True)
+        elif identity in fresh:
+            _same(draft, replays.differing_fields(draft, fresh[identity]))
         else:
-            if identity in seen:
-                _same(draft, replays.differing_fields(draft, seen[identity]))
-            else:
-                seen[identity] = draft
-                fresh.append(copying.Row(draft, day, _lines(draft, places)))
-            answers.append(identity)
-    made = _write(book, fresh, at)
-    return [answer if isinstance(answer, Posted) else made[answer] for answer in answers]
+            fresh[identity] = draft
+    if fresh:
+        for identity, entry_id in zip(fresh, _write(list(fresh.values()), at), strict=True):
+            answers[identity] = Posted(entry_id, replayed=False)
+    return [answers[draft.source, draft.key] for draft in drafts]
+
+
+def _write(drafts: Sequence[EntryDraft], at: datetime) -> list[int]:
+    """Write drafts whose keys are new; their entries' ids."""
+    book = opening.default_book()
+    days = _dated(book, drafts)
+    places = opening.find_or_open(book, {opening.key_of(line) for draft in drafts for line in draft.lines})
+    opening.lock_balances(places.values())
+    numbers, public = iter(_next_ids(len(drafts))), copying.ordered_hex(at, len(drafts))
+    rows = []
+    for draft, day in zip(drafts, days, strict=True):
+        number, reserved = next(numbers), draft.reserved_id
+        entry_id = number if reserved is None else reserved
+        lines = decide(draft, entry_id, day.effective_on.isoformat(), places)
+        rows.append(copying.Decided(entry_id, next(public), draft, day, lines))
+    copying.copy_in(book.pk, rows)
+    return [row.id for row in rows]
 
 
 def _same(draft: EntryDraft, differs: list[str]) -> None:
@@ -226,22 +232,27 @@ def _same(draft: EntryDraft, differs: list[str]) -> None:
 
 
 def _dated(book: Book, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
-    """The accounting day and period of each draft."""
+    """The accounting day and period of each draft; drafts of one instant share theirs."""
     zone = ZoneInfo(book.timezone)
-    days = [draft.effective_at.astimezone(zone).date() for draft in drafts]
-    periods = opening.enter_periods(book, days)
-    dated = []
-    for draft, day in zip(drafts, days, strict=True):
-        if day not in periods:
-            raise InvalidEntry(f"No period of the books has room for {day:%Y-%m-%d}.", rule="period")
-        period_id, status = periods[day]
-        if status == "open":
-            dated.append(copying.Day(draft.effective_at, day, period_id, None))
-        elif draft.late == "move":
-            dated.append(_first_open(book, zone, draft, period_id))
-        else:
-            raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.", day=day.isoformat())
-    return dated
+    instants = {draft.effective_at for draft in drafts}
+    days = {instant: instant.astimezone(zone).date() for instant in instants}
+    periods = opening.enter_periods(book, days.values())
+    open_days = {
+        instant: copying.Day(instant, day, periods[day][0])
+        for instant, day in days.items()
+        if day in periods and periods[day][1] == "open"
+    }
+    return [open_days.get(draft.effective_at) or _elsewhere(book, zone, draft, periods) for draft in drafts]
+
+
+def _elsewhere(book: Book, zone: ZoneInfo, draft: EntryDraft, periods: Mapping[date, tuple[int, str]]) -> copying.Day:
+    """Where an entry goes whose own day is not open."""
+    day = draft.effective_at.astimezone(zone).date()
+    if day not in periods:
+        raise InvalidEntry(f"No period of the books has room for {day:%Y-%m-%d}.", rule="period")
+    if draft.late != "move":
+        raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.", day=day.isoformat())
+    return _first_open(book, zone, draft, periods[day][0])
 
 
 def _first_open(book: Book, zone: ZoneInfo, draft: EntryDraft, period_id: int) -> copying.Day:
@@ -254,56 +265,12 @@ def _first_open(book: Book, zone: ZoneInfo, draft: EntryDraft, period_id: int) -
     return copying.Day(midnight.astimezone(UTC), day, period_id, draft.effective_at)
 
 
-def _lines(draft: EntryDraft, places: Mapping[Key, Place]) -> list[copying.LineRow]:
-    """Decide the draft's lines against the locked balances, moving them in memory."""
-    rows = []
-    for line in draft.lines:
-        place = places[opening.key_of(line)]
-        if not place.materialised:
-            rows.append(copying.LineRow(place.id, line, None, None))
-            continue
-        place.version += 1
-        place.net += place.normal_side * line.sign * line.amount
-        rows.append(copying.LineRow(place.id, line, place.version, place.net))
-    for line in draft.lines:
-        place = places[opening.key_of(line)]
-        if place.floor is not None and place.net - place.held < place.floor:
-            raise _overdraft(line, place)
-    return rows
-
-
-def _overdraft(line: LineSpec, place: Place) -> Overdraft:
-    short = (place.floor or Decimal(0)) - (place.net - place.held)
-    return Overdraft(
-        f"Account {line.code} of {line.customer_key} is {plain(short)} {line.unit} short.",
-        remedy="Take less, or raise the balance first.",
-        account=line.code,
-        customer_key=line.customer_key,
-        short=plain(short),
-        unit=line.unit,
-    )
-
-
 def _next_ids(count: int) -> list[int]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('ledger_entry_id_seq') FROM generate_series(1, %s)", [count])
-        return [row[0] for row in cursor.fetchall()]
-
-
-def _write(book: Book, rows: list[copying.Row], at: datetime) -> dict[tuple[str, str], Posted]:
-    if not rows:
-        return {}
-    ids = iter(_next_ids(len(rows)))
-    made = {}
-    numbered = []
-    for row in rows:
-        next_id, reserved = next(ids), row.draft.reserved_id
-        entry_id = next_id if reserved is None else reserved
-        public_id = copying.ordered_uuid(at)
-        numbered.append((entry_id, public_id, row))
-        made[row.draft.source, row.draft.key] = Posted(entry_id, public_id, replayed=False)
-    copying.copy_in(book, numbered)
-    return made
+        cursor.execute(
+            "SELECT string_agg(nextval('ledger_entry_id_seq')::text, ' ') FROM generate_series(1, %s)", [count]
+        )
+        return [int(number) for number in cursor.fetchone()[0].split()]
 
 
 _RULES = {

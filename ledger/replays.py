@@ -3,6 +3,7 @@
 The entry and its lines are the canonical request: nothing else needs to be stored to name the difference.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,17 +36,22 @@ class Earlier:
     lines: Sequence[LineSpec]
 
 
+Identity = tuple[str, str]
+"""source and key"""
+
 _FIND = """
-SELECT e.id FROM unnest(%s::text[], %s::text[]) AS k (source, key)
+SELECT e.id
+  FROM ROWS FROM (json_array_elements_text(%s::json), json_array_elements_text(%s::json)) AS k (source, key)
  CROSS JOIN LATERAL (
     SELECT id FROM ledger_entry WHERE source = k.source AND idempotency_key = k.key OFFSET 0) e
 """
 
 
-def find(drafts: Sequence[EntryDraft]) -> dict[tuple[str, str], Earlier]:
+def find(drafts: Sequence[EntryDraft]) -> dict[Identity, Earlier]:
     """The entries that already have the drafts' keys."""
+    columns = [json.dumps([draft.source for draft in drafts]), json.dumps([draft.key for draft in drafts])]
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [[draft.source for draft in drafts], [draft.key for draft in drafts]])
+        cursor.execute(_FIND, columns)
         ids = [row[0] for row in cursor.fetchall()]
     if not ids:
         return {}

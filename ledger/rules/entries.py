@@ -119,13 +119,8 @@ MAX_AMOUNT = Decimal(10) ** 16
 
 
 def has_hidden_mistake(draft: EntryDraft) -> bool:
-    """Whether a draft has a mistake that the database would not notice: it would round, cut or forget something."""
-    return (
-        not draft.key
-        or draft.effective_at.tzinfo is None
-        or (bool(draft.refs) and not REFS.issuperset(draft.refs))
-        or any(too_fine(line.amount) for line in draft.lines)
-    )
+    """Whether a draft has a mistake that the database would not notice: it would cut or forget something."""
+    return not draft.key or draft.effective_at.tzinfo is None or (bool(draft.refs) and not REFS.issuperset(draft.refs))
 
 
 def check(draft: EntryDraft) -> None:

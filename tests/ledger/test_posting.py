@@ -231,6 +231,8 @@ def test_lines_that_break_the_books_rules_are_refused_by_name(lines: list[LineSp
         ({"refs": {"order": "1"}}, "refs"),
         ({"actor": AGENT}, "reason"),
         ({"reason_note": "\0"}, "data"),
+        ({"key": "\0"}, "data"),
+        ({"customer_key": "\0"}, "data"),
         ({"effective_at": AT.replace(tzinfo=None)}, "effective_at"),
     ],
 )
@@ -295,6 +297,14 @@ def test_a_late_fact_goes_to_the_first_open_day_and_keeps_its_date() -> None:
     entry = Entry.objects.get(pk=posted.id)
     assert (entry.effective_at, entry.occurred_at) == (datetime(2025, 5, 1, tzinfo=UTC), AT)
     assert posting.post_many([draft("late", late="move")], at=AT)[0].replayed
+
+
+def test_a_replay_is_answered_after_its_period_was_closed_and_its_balance_was_spent() -> None:
+    pay("10")
+    spent = posting.post_many([_use_balance("a", "10")], at=AT)[0]
+    closing.close(period=period(), at=AT + timedelta(days=40), actor=ROBOT)
+    again = posting.post_many([_use_balance("a", "10")], at=AT)[0]
+    assert (again.id, again.replayed) == (spent.id, True)
 
 
 def test_a_reversal_is_the_mirror_image_and_comes_once() -> None:

@@ -5,8 +5,8 @@
 -- Checks are set-based statement triggers: foreign keys and row triggers on the lines cost half of a posting. Each
 -- refusal is an integrity error that names its rule as the violated constraint. Functions that need more than the
 -- application's role has are SECURITY DEFINER; pg_temp stands last so that no temporary table can stand in for ours.
--- Joins inside them are index look-ups by setting, not by estimate: a plan made for a batch of thousands is kept by the
--- session and must not scan a whole table for a batch of two.
+-- Joins to tables that grow are index look-ups by construction (LATERAL … OFFSET 0) or by setting, not by estimate: a
+-- plan made for a batch of thousands is kept by the session and must not scan a whole table for a batch of two.
 
 CREATE FUNCTION ledger_refuse(rule text, reason text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -143,13 +143,14 @@ ALTER TABLE ledger_period ADD CONSTRAINT ledger_period_apart
 
 CREATE FUNCTION ledger_period_lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7262001';
 
--- Find (or open, as its calendar month) the period of each day, and keep it from being closed until this transaction ends.
+-- Find (or open, as its calendar month) the period of each day, and keep it from being closed until we commit.
 CREATE FUNCTION ledger_enter_periods(in_book bigint, days date[])
 RETURNS TABLE (day date, period_id bigint, status text) LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO ledger_period (book_id, starts_on, ends_before, status, closed_by)
-    SELECT DISTINCT in_book, date_trunc('month', d)::date, (date_trunc('month', d) + interval '1 month')::date, 'open', ''
+    SELECT DISTINCT in_book, date_trunc('month', d)::date, (date_trunc('month', d) + interval '1 month')::date,
+           'open', ''
       FROM unnest(days) d
      WHERE NOT EXISTS (SELECT FROM ledger_period p WHERE p.book_id = in_book AND p.starts_on <= d AND d < p.ends_before)
      ORDER BY 2
@@ -182,14 +183,21 @@ CREATE TRIGGER ledger_period_guard BEFORE UPDATE ON ledger_period
 
 -- Entries -------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION ledger_entry_guard() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+-- One row a posting statement until its lines are there: the deferred check of that row looks at all its entries.
+CREATE UNLOGGED TABLE ledger_entry_awaiting_lines (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    first_id bigint NOT NULL,
+    last_id bigint NOT NULL
+);
+
+CREATE FUNCTION ledger_entry_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     bad record;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        PERFORM ledger_refuse('ledger_entry_isolation', 'Posting needs READ COMMITTED: an older snapshot could miss a close.');
+        PERFORM ledger_refuse('ledger_entry_isolation',
+            'Posting needs READ COMMITTED: an older snapshot could miss a close.');
     END IF;
     PERFORM pg_advisory_xact_lock_shared(ledger_period_lock_class(), p.id::int)
        FROM (SELECT DISTINCT period_id AS id FROM n ORDER BY 1) p;
@@ -206,8 +214,9 @@ BEGIN
       FROM n
       LEFT JOIN ledger_event_type t ON t.code = n.event_type
       LEFT JOIN ledger_book b ON b.id = n.book_id
-      LEFT JOIN ledger_period p ON p.id = n.period_id
-      LEFT JOIN ledger_entry r ON r.id = n.reverses_id
+      LEFT JOIN LATERAL (SELECT * FROM ledger_period WHERE id = n.period_id OFFSET 0) p ON true
+      LEFT JOIN LATERAL (SELECT * FROM ledger_entry WHERE n.reverses_id IS NOT NULL AND id = n.reverses_id OFFSET 0) r
+           ON true
      WHERE (t.code IS NOT NULL AND p.book_id = n.book_id AND p.status = 'open'
             AND n.effective_on = (n.effective_at AT TIME ZONE b.timezone)::date
             AND n.effective_on >= p.starts_on AND n.effective_on < p.ends_before
@@ -219,31 +228,105 @@ BEGIN
     IF FOUND THEN
         PERFORM ledger_refuse(bad.rule, format('Entry %s breaks the rule %s.', bad.id, bad.rule));
     END IF;
+    INSERT INTO ledger_entry_awaiting_lines (first_id, last_id) SELECT min(id), max(id) FROM n HAVING count(*) > 0;
     RETURN NULL;
 END $$;
 CREATE TRIGGER ledger_entry_guard AFTER INSERT ON ledger_entry
     REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_entry_guard();
 
-CREATE FUNCTION ledger_entry_has_lines() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public, pg_temp AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM ledger_line WHERE entry_id = NEW.id AND line_no = 1) THEN
-        PERFORM ledger_refuse('ledger_entry_has_lines', format('Entry %s has no lines.', NEW.id));
-    END IF;
-    RETURN NULL;
-END $$;
-CREATE CONSTRAINT TRIGGER ledger_entry_has_lines AFTER INSERT ON ledger_entry
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_entry_has_lines();
-
--- Lines ---------------------------------------------------------------------------------------------------------------
--- An entry's lines come in one statement, whole, and nobody can add to them: their numbers 1 to line_count are then taken.
-
-CREATE FUNCTION ledger_line_guard() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION ledger_entry_has_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
-    bad record;
+    bare bigint;
 BEGIN
+    SELECT e.id INTO bare FROM ledger_entry e
+     WHERE e.id BETWEEN NEW.first_id AND NEW.last_id AND e.created_xid = pg_current_xact_id()
+       AND NOT EXISTS (SELECT FROM ledger_line WHERE entry_id = e.id AND line_no = 1)
+     LIMIT 1;
+    IF FOUND THEN
+        PERFORM ledger_refuse('ledger_entry_has_lines', format('Entry %s has no lines.', bare));
+    END IF;
+    DELETE FROM ledger_entry_awaiting_lines WHERE id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_entry_has_lines AFTER INSERT ON ledger_entry_awaiting_lines
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION ledger_entry_has_lines();
+
+-- Lines ---------------------------------------------------------------------------------------------------------------
+-- An entry's lines come in one statement, whole, and nobody can add to them: the numbers 1 to line_count are taken.
+
+CREATE FUNCTION ledger_line_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp
+SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on AS $$
+DECLARE
+    fine boolean;
+    draws boolean;
+    bad record;
+    drawing bigint[];
+    overdrawn bigint;
+BEGIN
+    -- All rules at once, for entries in one unit.
+    SELECT bool_and(w.fine), bool_or(w.draws) INTO fine, draws FROM (
+        SELECT bool_and(j.fine) AND sum(j.signed) = 0 AND coalesce(sum(j.signed) FILTER (WHERE j.memo), 0) = 0
+               AND count(*) = min(j.line_count) AND min(j.line_no) = 1 AND max(j.line_no) = count(*) AS fine,
+               bool_or(j.draws_credit) AS draws
+          FROM (SELECT n.entry_id, n.line_no, n.unit, CASE n.side WHEN 1 THEN n.amount ELSE -n.amount END AS signed,
+                       a.memo, e.line_count, t.draws_credit,
+                       (a.unit = n.unit AND a.book_id = e.book_id AND a.status = 'open'
+                        AND n.effective_on = e.effective_on
+                        AND a.materialised = (n.account_version IS NOT NULL)
+                        AND a.materialised = (n.balance_after IS NOT NULL)
+                        AND (a.decimals >= 12 OR n.amount = round(n.amount, a.decimals))
+                        AND e.reverses_id IS NULL
+                        AND a.code = ANY (CASE n.side WHEN 1 THEN t.allowed_debit ELSE t.allowed_credit END)
+                        AND (NOT a.for_grant OR n.side = 1 OR n.account_version = 1)) IS TRUE AS fine
+                  FROM n
+                  LEFT JOIN LATERAL (SELECT book_id, event_type, line_count, effective_on, reverses_id
+                                       FROM ledger_entry WHERE id = n.entry_id OFFSET 0) e ON true
+                  LEFT JOIN ledger_event_type t ON t.code = e.event_type
+                  LEFT JOIN LATERAL (SELECT unit, book_id, status, materialised, decimals, code, for_grant, memo
+                                       FROM ledger_account WHERE id = n.account_id OFFSET 0) a ON true) j
+         GROUP BY j.entry_id, j.unit) w;
+    IF fine AND NOT draws THEN
+        RETURN NULL;
+    END IF;
+    SET LOCAL enable_hashjoin = off; -- until this function returns
+    SET LOCAL enable_mergejoin = off;
+    SET LOCAL enable_seqscan = off;
+    IF draws THEN
+        -- What credit pays for is drawn: per entry and grant the debit is the sum of the allocations, and no draw is
+        -- allocated by half.
+        SELECT array_agg(DISTINCT n.entry_id) INTO drawing
+          FROM n JOIN ledger_entry e ON e.id = n.entry_id JOIN ledger_event_type t ON t.code = e.event_type
+         WHERE t.draws_credit;
+        SELECT entry_id INTO overdrawn FROM (
+            SELECT entry_id FROM (
+                SELECT n.entry_id, n.account_id, sum(n.amount) AS signed
+                  FROM n JOIN ledger_account a ON a.id = n.account_id
+                 WHERE a.for_grant AND n.entry_id = ANY (drawing) GROUP BY 1, 2
+                UNION ALL
+                SELECT d.entry_id, g.account_id, -sum(al.amount)
+                  FROM ledger_credit_draw d
+                  JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
+                  JOIN ledger_credit_grant g ON g.id = al.grant_id
+                 WHERE d.entry_id = ANY (drawing) GROUP BY 1, 2) both_sides
+             GROUP BY entry_id, account_id HAVING sum(signed) <> 0
+            UNION ALL
+            SELECT d.entry_id
+              FROM ledger_credit_draw d LEFT JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
+             WHERE d.entry_id = ANY (drawing)
+             GROUP BY d.id HAVING coalesce(sum(al.amount), 0) <> d.amount - d.shortfall
+        ) violation LIMIT 1;
+        IF FOUND THEN
+            PERFORM ledger_refuse('ledger_line_drawn',
+                format('Entry %s takes from credits what its draws do not say.', overdrawn));
+        END IF;
+    END IF;
+    IF fine THEN
+        RETURN NULL;
+    END IF;
+    -- Not all is plain: reversals and entries across units are looked at rule by rule, and what is wrong is named.
     WITH j AS MATERIALIZED (
         SELECT n.entry_id, n.line_no, n.unit, n.side * n.amount AS signed, a.memo, e.line_count, e.fx_rate,
                e.id IS NOT NULL AS has_entry, a.id IS NOT NULL AND a.unit = n.unit AS unit_agrees,
@@ -292,80 +375,44 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- What credit pays for is drawn: per entry and grant, the debit equals the allocations, and no draw is half allocated.
-CREATE FUNCTION ledger_line_drawn() RETURNS trigger LANGUAGE plpgsql
-SET search_path = pg_catalog, public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
-DECLARE
-    bad bigint;
-    drawing bigint[];
-BEGIN
-    SELECT array_agg(DISTINCT n.entry_id) INTO drawing
-      FROM n JOIN ledger_entry e ON e.id = n.entry_id JOIN ledger_event_type t ON t.code = e.event_type
-     WHERE t.draws_credit;
-    IF drawing IS NULL THEN
-        RETURN NULL;
-    END IF;
-    SELECT entry_id INTO bad FROM (
-        SELECT entry_id FROM (
-            SELECT n.entry_id, n.account_id, sum(n.amount) AS signed
-              FROM n JOIN ledger_account a ON a.id = n.account_id
-             WHERE a.for_grant AND n.entry_id = ANY (drawing) GROUP BY 1, 2
-            UNION ALL
-            SELECT d.entry_id, g.account_id, -sum(al.amount)
-              FROM ledger_credit_draw d
-              JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
-              JOIN ledger_credit_grant g ON g.id = al.grant_id
-             WHERE d.entry_id = ANY (drawing) GROUP BY 1, 2) both_sides
-         GROUP BY entry_id, account_id HAVING sum(signed) <> 0
-        UNION ALL
-        SELECT d.entry_id
-          FROM ledger_credit_draw d LEFT JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
-         WHERE d.entry_id = ANY (drawing)
-         GROUP BY d.id HAVING coalesce(sum(al.amount), 0) <> d.amount - d.shortfall
-    ) violation LIMIT 1;
-    IF FOUND THEN
-        PERFORM ledger_refuse('ledger_line_drawn',
-            format('Entry %s takes from credits what its draws do not say.', bad));
-    END IF;
-    RETURN NULL;
-END $$;
-
--- Move the stored balances: in id order, by lines whose versions continue the account's without a gap.
+-- Move the stored balances by lines whose versions continue the account's without a gap. The door has locked them in
+-- the order of their ids; who comes by another way may meet a deadlock, not a wrong balance.
 CREATE FUNCTION ledger_line_move_balances() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
     touched bigint;
     moved bigint;
+    most bigint;
+    right_after boolean;
 BEGIN
-    PERFORM FROM ledger_balance
-      WHERE account_id IN (SELECT n.account_id FROM n WHERE n.account_version IS NOT NULL)
-      ORDER BY account_id FOR NO KEY UPDATE;
     WITH m AS (
         SELECT account_id, coalesce(sum(amount) FILTER (WHERE side = 1), 0) AS debits,
                coalesce(sum(amount) FILTER (WHERE side = -1), 0) AS credits,
-               count(*) AS lines, min(account_version) AS low, max(account_version) AS high
+               count(*) AS lines, min(account_version) AS low, max(account_version) AS high, max(balance_after) AS after
           FROM n WHERE account_version IS NOT NULL GROUP BY account_id),
     done AS (
         UPDATE ledger_balance b
            SET debits = b.debits + m.debits, credits = b.credits + m.credits, version = m.high
           FROM m
          WHERE b.account_id = m.account_id AND m.low = b.version + 1 AND m.high = b.version + m.lines
-        RETURNING 1)
-    SELECT (SELECT count(*) FROM m), (SELECT count(*) FROM done) INTO touched, moved;
+        RETURNING m.lines > 1 OR m.after = CASE b.normal_side WHEN 1 THEN b.debits - b.credits
+                                                              ELSE b.credits - b.debits END AS fine)
+    SELECT (SELECT count(*) FROM m), (SELECT max(lines) FROM m), count(*), bool_and(fine)
+      INTO touched, most, moved, right_after FROM done;
     IF moved <> touched THEN
         PERFORM ledger_refuse('ledger_line_versions', 'Lines do not continue their accounts'' versions.');
     END IF;
-    PERFORM FROM (
-        SELECT n.balance_after,
-               b.normal_side * (b.debits - b.credits
-                   - coalesce(sum(n.side * n.amount) OVER (PARTITION BY n.account_id ORDER BY n.account_version
-                       ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)) AS really
-          FROM n JOIN ledger_balance b ON b.account_id = n.account_id
-         WHERE n.account_version IS NOT NULL) after
-      WHERE balance_after <> really;
-    IF FOUND THEN
+    IF most > 1 THEN
+        SELECT bool_and(balance_after = really) INTO right_after FROM (
+            SELECT n.balance_after,
+                   b.normal_side * (b.debits - b.credits
+                       - coalesce(sum(n.side * n.amount) OVER (PARTITION BY n.account_id ORDER BY n.account_version
+                           ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0)) AS really
+              FROM n JOIN ledger_balance b ON b.account_id = n.account_id
+             WHERE n.account_version IS NOT NULL) after;
+    END IF;
+    IF NOT right_after THEN
         PERFORM ledger_refuse('ledger_line_balance_after', 'A line states another balance than it leaves.');
     END IF;
     RETURN NULL;
@@ -374,9 +421,7 @@ END $$;
 -- Triggers of one event fire in the order of their names.
 CREATE TRIGGER ledger_line_1_guard AFTER INSERT ON ledger_line
     REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_guard();
-CREATE TRIGGER ledger_line_2_drawn AFTER INSERT ON ledger_line
-    REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_drawn();
-CREATE TRIGGER ledger_line_3_move_balances AFTER INSERT ON ledger_line
+CREATE TRIGGER ledger_line_2_move_balances AFTER INSERT ON ledger_line
     REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_line_move_balances();
 
 -- Credits -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,177 @@
+"""Postings a second through the door, with all guarantees on, against raw COPY of the same rows.
+
+``python bench/posting.py [--rounds 5] [--batches 10] [--scale 10]`` makes a database of its own and drops it.
+
+The work: batches of 1,000 entries of two lines (usage accrued: Dr 1110 of one of 10,000 customers, Cr 4000), one
+transaction a batch, fully durable. **Door** is ``posting.post_many`` on drafts that are made beforehand: it looks for
+their keys, locks, decides, formats and copies, and the triggers check and move the stored balances. **Raw** is COPY of
+exactly the rows that the door writes (entries and lines, already formatted) into a twin of the two tables with the same
+indexes and check constraints but without triggers: no rule across rows, no stored balance. Rounds are interleaved; the
+ratio is of medians. Then the tables grow by ``--scale`` and both are measured again.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from billing_ops.embedded import roles  # noqa: E402
+from tests.support.services import answering_server  # noqa: E402
+
+BATCH, CUSTOMERS = 1_000, 10_000
+AT = datetime(2025, 3, 4, 12, tzinfo=UTC)
+TWIN = """
+CREATE TABLE raw_entry (LIKE ledger_entry INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING CONSTRAINTS);
+CREATE TABLE raw_line (LIKE ledger_line INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING CONSTRAINTS);
+ALTER TABLE raw_entry ALTER id DROP IDENTITY IF EXISTS;
+GRANT SELECT, INSERT ON raw_entry, raw_line TO billing_app;
+"""
+
+
+def make_database(name: str) -> tuple[str, Callable[[], None]]:
+    """A migrated database; returns the application's address and how to drop it."""
+    server, why = answering_server()
+    if server is None:
+        sys.exit(f"No PostgreSQL to measure on: {why}")
+    admin = psycopg.connect(server.admin_url, autocommit=True)
+    roles.ensure_roles(admin)
+    admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    roles.create_database(admin, name)
+    with psycopg.connect(server.url(name, "admin"), autocommit=True) as inside:
+        roles.furnish_database(inside)
+    environment = {
+        **os.environ,
+        "BILLING_ENV": "test",
+        "BILLING_DB_ROLE": "owner",
+        "DATABASE_URL": server.url(name),
+        "OWNER_DATABASE_URL": server.url(name, "owner"),
+    }
+    command = [sys.executable, "manage.py", "prepare_database", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
+    with psycopg.connect(server.url(name, "owner"), autocommit=True) as owner:
+        owner.execute(TWIN)
+    return server.url(name), lambda: admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)") and None
+
+
+class Bench:
+    """Batches through the door and through COPY, on one connection."""
+
+    def __init__(self) -> None:
+        from billing_ops.kit.actor import system
+
+        self.actor = system("bench")
+        self.number = 0
+        self.written: list[tuple[int, Any]] = []
+
+    def drafts(self) -> list[Any]:
+        """The next batch, each entry of another customer, in an order that is not the accounts'."""
+        from ledger.rules import movements
+        from ledger.rules.entries import EntryDraft
+
+        made = []
+        for step in range(BATCH):
+            number = self.number * BATCH + step
+            customer = f"cus-{number * 7919 % CUSTOMERS}"
+            amount = Decimal(number % 9_999_999 + 1).scaleb(-6)
+            lines = movements.usage_accrued(customer_key=customer, unit="USD", amount=amount)
+            made.append(
+                EntryDraft(movements.USAGE_ACCRUED, f"accrual:{number}", lines, AT, self.actor, customer_key=customer)
+            )
+        self.number += 1
+        return made
+
+    def door(self, batches: int) -> float:
+        """Seconds for that many batches through the door."""
+        from ledger import copying, posting
+
+        work = [self.drafts() for _ in range(batches)]
+        kept, copy_in = self.written, copying.copy_in
+
+        def keep(book_id: int, rows: Any) -> None:
+            copy_in(book_id, rows)
+            kept.append((book_id, rows))
+
+        copying.copy_in = keep  # type: ignore[assignment]
+        try:
+            begun = time.perf_counter()
+            for drafts in work:
+                posting.post_many(drafts, at=AT)
+            return time.perf_counter() - begun
+        finally:
+            copying.copy_in = copy_in
+
+    def raw(self) -> float:
+        """Seconds for COPY of the rows that the door wrote last."""
+        from django.db import connection, transaction
+
+        from ledger import copying
+
+        texts = [(copying.entry_text(book_id, rows), copying.line_text(rows)) for book_id, rows in self.written]
+        self.written.clear()
+        begun = time.perf_counter()
+        for entries, lines in texts:
+            with transaction.atomic(), connection.cursor() as cursor:
+                with cursor.copy(f"COPY raw_entry ({copying.ENTRY_COLUMNS}) FROM STDIN") as copy:
+                    copy.write(entries)
+                with cursor.copy(f"COPY raw_line ({copying.LINE_COLUMNS}) FROM STDIN") as copy:
+                    copy.write(lines)
+        return time.perf_counter() - begun
+
+
+def measure(bench: Bench, *, rounds: int, batches: int, label: str) -> float:
+    """Print and return the ratio of the medians of interleaved rounds."""
+    doors, raws = [], []
+    for _ in range(rounds):
+        doors.append(batches * BATCH / bench.door(batches))
+        raws.append(batches * BATCH / bench.raw())
+    door, raw = statistics.median(doors), statistics.median(raws)
+    print(
+        f"{label}: door {door:,.0f} entries/s ({min(doors):,.0f} to {max(doors):,.0f}), "
+        f"raw COPY {raw:,.0f} ({min(raws):,.0f} to {max(raws):,.0f}), ratio {door / raw:.2f}"
+    )
+    return door / raw
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--batches", type=int, default=10, help="batches of 1,000 a round")
+    options.add_argument("--scale", type=int, default=10, help="how many times the history of the first measurement")
+    given = options.parse_args()
+    address, drop = make_database("bo_bench_posting")
+    try:
+        os.environ.update({"DJANGO_SETTINGS_MODULE": "billing_ops.settings", "BILLING_ENV": "test"})
+        os.environ.update({"BILLING_DB_ROLE": "app", "DATABASE_URL": address})
+        import django
+
+        django.setup()
+        bench = Bench()
+        bench.door(CUSTOMERS // BATCH)  # every account is there, and both tables begin alike
+        bench.raw()
+        measure(bench, rounds=given.rounds, batches=given.batches, label="1x")
+        for _ in range((given.scale - 1) * given.rounds if given.scale > 1 else 0):
+            bench.door(given.batches)
+            bench.raw()
+        if given.scale > 1:
+            measure(bench, rounds=given.rounds, batches=given.batches, label=f"{given.scale}x")
+    finally:
+        from django.db import connections
+
+        connections.close_all()
+        drop()
+
+
+if __name__ == "__main__":
+    main()
