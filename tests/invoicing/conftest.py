@@ -50,6 +50,14 @@ def _shop(
 
 
 @pytest.fixture
+def own_shop(fresh_db: Any, clock: Any, standin: Standin, world: "World") -> "Shop":
+    """The same for one test alone: when it does what the other tests of its module should not see."""
+    from tests.invoicing.shop import Shop
+
+    return Shop(fresh_db, clock, standin, world)
+
+
+@pytest.fixture
 def shop(_shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> "Shop":
     """The module's world, committed and shared, at ``START``; without faults; retries do not wait. Not with ``db``."""
     import stripe
