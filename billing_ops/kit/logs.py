@@ -71,6 +71,7 @@ def logging_config(level: str) -> dict[str, Any]:
             # One line for each tick of the clock says nothing; what fails is logged above this level.
             "celery.beat": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
+            "celery.worker.request": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
         },
     }
