@@ -16,7 +16,9 @@ class ResponseHeaders:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Permissions-Policy", settings.PERMISSIONS_POLICY)
-        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+        response.headers.setdefault("X-Frame-Options", settings.X_FRAME_OPTIONS)
+        static = "public" in response.headers.get("Cache-Control", "")
+        if settings.SESSION_COOKIE_NAME in request.COOKIES and not static:
             # Whoever carries a session may see personal data; a shared machine's Back button must not show it later.
             response.headers["Cache-Control"] = "no-store"
             patch_vary_headers(response, ("Cookie",))

@@ -1,3 +1,3 @@
-from tests.console.fixtures import as_role, desk, desk_db, desk_original
+from tests.console.fixtures import _quiet_copy, as_role, desk, desk_db, desk_original, quiet_desk
 
-__all__ = ["as_role", "desk", "desk_db", "desk_original"]
+__all__ = ["_quiet_copy", "as_role", "desk", "desk_db", "desk_original", "quiet_desk"]

@@ -31,6 +31,14 @@ def _settings(**values: Any) -> Iterator[None]:
             setattr(django_settings, name, value)
 
 
+def _copy(databases: Databases, original: Database) -> Database:
+    template, databases.template = databases.template, original.name
+    try:
+        return databases.create()
+    finally:
+        databases.template = template
+
+
 @pytest.fixture(scope="session")
 def desk_original(
     databases: Databases, django_db_setup: Database, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
@@ -57,8 +65,35 @@ def desk_original(
         standin.stop()
 
 
+@pytest.fixture(scope="session")
+def _quiet_copy(desk_original: tuple[Database, Standin, "Desk"], databases: Databases) -> Iterator[Database]:
+    copy = _copy(databases, desk_original[0])
+    yield copy
+    databases.drop(copy)
+
+
 @pytest.fixture
-def desk_db(
+def quiet_desk(
+    _quiet_copy: Database,
+    desk_original: tuple[Database, Standin, "Desk"],
+    django_db_setup: Database,
+    django_db_blocker: Any,
+    clock: VirtualClock,
+) -> Iterator["Desk"]:
+    """The desk for tests that only look, or are refused: one copy for all of them."""
+    from tests.conftest import _point_django_at
+
+    clock.set(desk_original[2].now)
+    with django_db_blocker.unblock():
+        _point_django_at(_quiet_copy)
+        try:
+            yield desk_original[2]
+        finally:
+            _point_django_at(django_db_setup)
+
+
+@pytest.fixture
+def desk_db(  # noqa: PLR0917  # fixtures are asked for by name
     desk_original: tuple[Database, Standin, "Desk"],
     databases: Databases,
     django_db_setup: Database,
@@ -74,11 +109,7 @@ def desk_db(
     settings.STRIPE_API_BASE = standin.url
     settings.STRIPE_SECRET_KEY = standin.api_key
     settings.STRIPE_WEBHOOK_SECRETS = [standin.secret]
-    template, databases.template = databases.template, original.name
-    try:
-        copy = databases.create()
-    finally:
-        databases.template = template
+    copy = _copy(databases, original)
     with django_db_blocker.unblock():
         _point_django_at(copy)
         try:

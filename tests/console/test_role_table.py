@@ -45,7 +45,7 @@ def test_every_address_answers_every_role_as_the_table_says(desk: "Desk", as_rol
     assert _answers(desk, as_role) == _table()
 
 
-def test_a_person_without_a_role_can_do_nothing(desk: "Desk") -> None:
+def test_a_person_without_a_role_can_do_nothing() -> None:
     """Read from the table: what is 403 there is 403 in fact, by the test above."""
     open_to_all_staff = {
         "index", "login", "logout", "password_change", "password_change_done", "search", "(catch-all)",
@@ -57,7 +57,7 @@ def test_a_person_without_a_role_can_do_nothing(desk: "Desk") -> None:
             assert codes["anonymous"] == 302, (name, method)
 
 
-def test_money_is_out_of_reach_of_engineers_and_books_of_support(desk: "Desk") -> None:
+def test_money_is_out_of_reach_of_engineers_and_books_of_support() -> None:
     table = _table()
     for name in ("console_customer", "console_invoice", "console_credit", "console_journal", "console_explain"):
         assert table[name, "GET"]["engineer"] == 403

@@ -1,0 +1,148 @@
+"""The pages that people read: what they say, how much they ask, and that stored text stays text."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from moneyed import USD, Money
+
+if TYPE_CHECKING:
+    from tests.console.desk import Desk
+
+AsRole = Callable[[str], Client]
+
+
+def _queries(browser: Client, url: str) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        assert browser.get(url).status_code == 200
+    return len(asked)
+
+
+def test_the_customer_page_asks_the_same_however_much_happened(desk: "Desk", as_role: AsRole) -> None:
+    from ledger import crediting
+    from tests.support.billing import TESTER
+
+    browser, url = as_role("support"), f"/console/customers/{desk.acme.pk}/"
+    before = _queries(browser, url)
+    for number in range(10):
+        crediting.grant(
+            customer_key="acme", kind="goodwill", amount=Money(1, USD), reason_code="trial", actor=TESTER, at=desk.now,
+            key=f"more-{number}",
+        )  # fmt: skip
+    assert _queries(browser, url) == before
+    assert before <= 36
+
+
+def test_the_customer_page_keeps_balances_apart(quiet_desk: "Desk", as_role: AsRole) -> None:
+    from ledger import balances
+
+    page = as_role("support").get(f"/console/customers/{quiet_desk.declined.pk}/")
+    stored = balances.of(customer_key="declined-co", unit="USD")
+    assert stored.receivable == quiet_desk.open().amount_due.amount + 20
+    text = page.content.decode()
+    assert f"<dt>Receivable</dt><dd>${stored.receivable:.2f}" in text
+    assert page.context["standing"].available == 0
+    assert "Pro" in text
+    assert "On file" in text
+
+
+def test_available_is_credits_less_holds_and_unbilled_use() -> None:
+    from decimal import Decimal
+
+    from billing_ops.console.customer_page import Standing
+    from ledger.balances import CustomerBalances
+
+    rich = Standing(CustomerBalances(goodwill_credits=Decimal(10), held=Decimal(3), unbilled=Decimal("2.5")))
+    poor = Standing(CustomerBalances(goodwill_credits=Decimal(1), unbilled=Decimal("2.5")))
+    assert (rich.available, rich.shortfall) == (Decimal("4.5"), 0)
+    assert (poor.available, poor.shortfall) == (0, Decimal("1.5"))
+
+
+def test_an_act_that_cannot_be_done_stays_and_says_why(quiet_desk: "Desk", as_role: AsRole) -> None:
+    support = as_role("support").get(f"/console/customers/{quiet_desk.declined.pk}/").content.decode()
+    finance = as_role("finance")
+    assert "Finance collects invoices." in support
+    assert (
+        "The customer has no payment method."
+        in finance.get(f"/console/customers/{quiet_desk.cardless.pk}/").content.decode()
+    )
+    paid = finance.get(f"/console/invoices/{quiet_desk.paid().pk}/").content.decode()
+    assert "It is paid." in paid
+    assert 'data-opens="dialog-collect"' not in paid
+    assert 'data-opens="dialog-collect"' in finance.get(f"/console/invoices/{quiet_desk.open().pk}/").content.decode()
+
+
+def test_the_invoice_page_shows_lines_books_attempts_and_tax(quiet_desk: "Desk", as_role: AsRole) -> None:
+    invoice = quiet_desk.paid()
+    text = as_role("finance").get(f"/console/invoices/{invoice.pk}/").content.decode()
+    for said in (invoice.number, "Context tokens", "1,477,910", "Invoice finalised", "Succeeded", invoice.tax_note):
+        assert str(said) in text, said
+
+
+def test_home_says_what_fails_and_how_current_it_is(quiet_desk: "Desk", as_role: AsRole) -> None:
+    page = as_role("finance").get("/console/")
+    assert {trouble.title for trouble in page.context["troubles"]} == {
+        "Declined payments", "Parked webhooks", "Failing jobs",
+    }  # fmt: skip
+    assert page.context["lag"].unfolded_events == 1
+    assert page.context["money"]["unpaid"][0]["count"] == 4
+    chart = page.context["usage_charts"][0]
+    assert len(chart.labels) == 48
+    assert chart.total == sum(value for _, value in chart.rows)
+    assert not as_role("engineer").get("/console/").context.get("shows_money")
+    assert b"no role yet" in as_role("bare").get("/console/").content
+
+
+def test_an_empty_installation_tells_what_to_do(db: None) -> None:
+    from django.contrib.auth.models import Group, User
+
+    for role in ("Finance", "Engineer"):
+        person = User.objects.create_user(role, is_staff=True)
+        person.groups.set([Group.objects.get(name=role)])
+        browser = Client()
+        browser.force_login(person)
+        assert b"POST /api/v1/meters" in browser.get("/console/").content
+    assert b"POST /api/v1/events" in browser.get("/console/events/").content
+    assert b"Make the first below" in browser.get("/console/keys/").content
+
+
+def test_the_journal_filters_and_pages_without_gaps(
+    quiet_desk: "Desk", as_role: AsRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing_ops.console import journal_page
+    from ledger.models import Entry
+
+    monkeypatch.setattr(journal_page, "PAGE", 3)
+    browser, url, seen = as_role("finance"), "/console/journal/?customer=acme", []
+    while url:
+        page = browser.get(url)
+        seen += [entry.id for entry in page.context["page"].items]
+        url = f"/console/journal/{page.context['next_url']}" if page.context["next_url"] else ""
+    assert seen == list(Entry.objects.filter(customer_key="acme").order_by("-id").values_list("id", flat=True))
+    narrow = browser.get("/console/journal/?account=2010&movement=credit.granted")
+    assert {entry.event_type for entry in narrow.context["page"].items} == {"credit.granted"}
+    assert browser.get("/console/journal/?after=x&since=never&account=nothing").status_code == 200
+
+
+def test_events_are_found_and_paged_stably(
+    quiet_desk: "Desk", as_role: AsRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing_ops.console import usage_pages
+    from metering.models import Event
+
+    monkeypatch.setattr(usage_pages, "PAGE", 7)
+    browser, url, seen = as_role("engineer"), "/console/events/?subject=acme", []
+    while url:
+        page = browser.get(url)
+        seen += [event.event_id for event in page.context["events"]]
+        url = f"/console/events/{page.context['next_url']}" if page.context["next_url"] else ""
+    assert len(seen) == len(set(seen)) == Event.objects.filter(subject="acme").count()
+    one = browser.get("/console/events/?id=req-17&source=gateway").context["events"]
+    assert [event.event_id for event in one] == ["req-17"]
+    assert browser.get("/console/events/?after=forged&since=never").status_code == 200
+    late = (quiet_desk.now - timedelta(days=1)).strftime("%Y-%m-%d")
+    assert browser.get(f"/console/events/?since={late}&until={late}").context["events"]
