@@ -18,6 +18,7 @@ from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict
 from billing_ops.kit.failing import wait_after
+from billing_ops.kit.fields import display
 from invoicing import mirroring, settling
 from invoicing.accruing import lock_customer
 from invoicing.finalizing import InvoiceNotFound
@@ -140,7 +141,7 @@ def _begin(public_id: str, at: datetime, actor: Actor, request_key: str) -> _Wor
             subject_type="invoice",
             subject_key=invoice.public_id,
             customer_key=invoice.customer.key,
-            summary=f"Attempt {number} to collect {attempt.amount.amount} {invoice.currency} for {invoice}",
+            summary=f"Attempt {number} to collect {display(attempt.amount)} for {invoice}",
         )
         return _Work(invoice, attempt, tried_before=number > 1)
 

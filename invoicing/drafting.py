@@ -158,6 +158,6 @@ def _take_or_make(
         subject_type="invoice",
         subject_key=invoice.public_id,
         customer_key=customer.key,
-        summary=f"Draft for {trigger}",
+        summary=f"Invoice drafted, to be finalised {auto_finalize_at:%-d %B %Y %H:%M} UTC",
     )
     return invoice

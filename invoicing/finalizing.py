@@ -24,6 +24,7 @@ from billing_ops.kit import failing, nudging
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict, NotFound
+from billing_ops.kit.fields import display
 from billing_ops.kit.periods import Period
 from invoicing import charges, taxing
 from invoicing.accruing import accrue_usage, lock_customer
@@ -88,7 +89,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
             subject_type="invoice",
             subject_key=invoice.public_id,
             customer_key=customer.key,
-            summary=f"{invoice.number}: {invoice.amount_due.amount} {invoice.currency} due",
+            summary=f"{invoice.number} finalised: {display(invoice.amount_due)} due",
         )
         failing.clear(task=TASK, subject=public_id)
         if invoice.status == Invoice.Status.OPEN:

@@ -82,6 +82,9 @@ def amend(*, customer: Customer, changes: Mapping[str, str], at: datetime, actor
     return locked
 
 
+_PAYMENT_WORDS = {"stripe_id": "Stripe customer", "default_payment_method": "payment method"}
+
+
 def attach_payment(
     *,
     customer: Customer,
@@ -103,7 +106,8 @@ def attach_payment(
             setattr(locked, field, value)
         if changed:
             locked.save(update_fields=list(changed))
-            _audit(locked, at, actor, "customer.payment_attached", f"Changed {', '.join(changed)}", changes=changed)
+            said = ", ".join(_PAYMENT_WORDS[field] for field in changed)
+            _audit(locked, at, actor, "customer.payment_attached", f"{said[0].upper()}{said[1:]} changed", changes=changed)
     return locked
 
 
