@@ -42,13 +42,13 @@ def decide(draft: EntryDraft, entry_id: int, day: str, places: Mapping[Key, Plac
                 floored.append((line, place))
         rows.append(f"{entry_id}\t{number}\t{place.id}\t{line.unit}\t{side}\t{text}\t{kept}\t{day}\n")
     for line, place in floored:
-        if place.floor is not None and place.net - place.held < place.floor:
+        if place.floor is not None and place.net - (place.held or 0) < place.floor:
             raise _overdraft(line, place)
     return "".join(rows)
 
 
 def _overdraft(line: LineSpec, place: Place) -> Overdraft:
-    short = (place.floor or Decimal(0)) - (place.net - place.held)
+    short = (place.floor or Decimal(0)) - (place.net - (place.held or 0))
     return Overdraft(
         f"Account {line.code} of {line.customer_key} is {plain(short)} {line.unit} short.",
         remedy="Take less, or raise the balance first.",

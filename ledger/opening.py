@@ -1,7 +1,7 @@
 """Open what a posting needs: accounts, units and the period of its day. Safe when many do it at once."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -37,10 +37,10 @@ class Place:
     id: int
     normal_side: int
     materialised: bool
-    net: Decimal = Decimal(0)
-    held: Decimal = Decimal(0)
-    floor: Decimal | None = None
-    version: int = 0
+    net: Decimal
+    held: Decimal | None
+    floor: Decimal | None
+    version: int
 
 
 def key_of(line: LineSpec) -> Key:
@@ -62,16 +62,7 @@ def enter_periods(book: Book, days: Iterable[date]) -> dict[date, tuple[int, str
         return {day: (period_id, status) for day, period_id, status in cursor.fetchall()}
 
 
-_FIND = """
-SELECT k.code, k.customer_key, k.dimension, k.unit, a.id, a.normal_side, a.materialised
-  FROM ROWS FROM (json_array_elements_text(%s::json), json_array_elements_text(%s::json),
-                  json_array_elements_text(%s::json), json_array_elements_text(%s::json))
-       AS k (code, customer_key, dimension, unit)
- CROSS JOIN LATERAL (
-    SELECT id, normal_side, materialised FROM ledger_account
-     WHERE customer_key = k.customer_key AND code = k.code AND dimension = k.dimension AND unit = k.unit
-       AND book_id = %s OFFSET 0) a
-"""
+_LOCK = "SELECT * FROM ledger_lock_accounts(%s, %s, %s, %s, %s)"
 
 _OPEN = """
 INSERT INTO ledger_account (public_id, book_id, code, customer_key, dimension, unit)
@@ -84,26 +75,25 @@ ON CONFLICT DO NOTHING
 """
 
 
-def find_or_open(book: Book, keys: Iterable[Key]) -> dict[Key, Place]:
-    """The account of each key, made now if it is new."""
-    wanted = list(dict.fromkeys(keys))
-    found = _find(book, wanted)
-    missing = [key for key in wanted if key not in found]
+def lock_accounts(book: Book, keys: Collection[Key]) -> dict[Key, Place]:
+    """The account of each key, made now if it is new; their stored balances are locked in the order of the ids."""
+    found = _lock(book, keys)
+    missing = [key for key in keys if key not in found]
     if missing:
         register_units({key[3] for key in missing})
         with connection.cursor() as cursor:
             cursor.execute(_OPEN, [book.pk, *_columns(missing)])
-        found |= _find(book, missing)
+        found = _lock(book, keys)
     return found
 
 
-def _find(book: Book, keys: list[Key]) -> dict[Key, Place]:
+def _lock(book: Book, keys: Collection[Key]) -> dict[Key, Place]:
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [*_columns(keys), book.pk])
-        return {tuple(row[:4]): Place(row[4], row[5], row[6]) for row in cursor.fetchall()}
+        cursor.execute(_LOCK, [book.pk, *_columns(keys)])
+        return {row[:4]: Place(*row[4:]) for row in cursor.fetchall()}
 
 
-def _columns(keys: list[Key]) -> list[str]:
+def _columns(keys: Collection[Key]) -> list[str]:
     """The parts of the keys as four JSON arrays: cheaper to make and to read than arrays of text."""
     return [json.dumps(column) for column in zip(*keys, strict=True)] if keys else ["[]"] * 4
 
@@ -123,19 +113,3 @@ def register_units(codes: set[str]) -> None:
                 "INSERT INTO ledger_unit (code, kind, posting_scale) VALUES (%s, 'fiat', %s) ON CONFLICT DO NOTHING",
                 [code, scale],
             )
-
-
-def lock_balances(places: Iterable[Place]) -> None:
-    """Lock the stored balances of those accounts in the order of their ids, and read them into the places."""
-    kept = {place.id: place for place in places if place.materialised}
-    if not kept:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT account_id, debits - credits, held, min_available, version FROM ledger_lock_balances(%s::bigint[])",
-            [sorted(kept)],
-        )
-        for account_id, raw, held, floor, version in cursor.fetchall():
-            place = kept[account_id]
-            place.net = place.normal_side * raw
-            place.held, place.floor, place.version = held, floor, version

@@ -5,7 +5,7 @@ Posting a batch (one transaction; all of it or nothing):
 1. recognise entries that are already there by their key: same content is answered, other content refused;
 2. keep the periods of its days from being closed, and refuse what belongs to a closed one;
 3. find or open the accounts;
-4. lock the stored balances it touches, in the order of their ids;
+4. lock the stored balances they keep, in the order of their ids;
 5. decide in memory: versions, balances after each line, floors;
 6. copy entries and lines in. Triggers check every rule again and move the stored balances.
 
@@ -209,8 +209,7 @@ def _write(drafts: Sequence[EntryDraft], at: datetime) -> list[int]:
     """Write drafts whose keys are new; their entries' ids."""
     book = opening.default_book()
     days = _dated(book, drafts)
-    places = opening.find_or_open(book, {opening.key_of(line) for draft in drafts for line in draft.lines})
-    opening.lock_balances(places.values())
+    places = opening.lock_accounts(book, {opening.key_of(line) for draft in drafts for line in draft.lines})
     numbers, public = iter(_next_ids(len(drafts))), copying.ordered_hex(at, len(drafts))
     rows = []
     for draft, day in zip(drafts, days, strict=True):

@@ -334,5 +334,5 @@ def test_posting_asks_a_constant_number_of_questions(django_assert_num_queries: 
     accrue("warm", "1")
     for count in (3, 40):
         accounts_are_new = 3  # units, insert, find
-        with django_assert_num_queries(10 + accounts_are_new):
+        with django_assert_num_queries(9 + accounts_are_new):
             posting.post_many([draft(f"{count}-{n}", customer=f"cus-{count}-{n}") for n in range(count)], at=AT)

@@ -122,6 +122,33 @@ BEGIN
     RETURN QUERY SELECT * FROM ledger_balance WHERE account_id = ANY (ids) ORDER BY account_id FOR NO KEY UPDATE;
 END $$;
 
+-- The accounts of these keys (four JSON arrays side by side), their stored balances locked in the order of their ids. If
+-- an account is missing nothing is locked: open it and ask again, so that locks are taken in one order.
+CREATE FUNCTION ledger_lock_accounts(in_book bigint, codes json, customers json, dimensions json, units json)
+RETURNS TABLE (code text, customer_key text, dimension text, unit text, account_id bigint, normal_side smallint,
+               materialised boolean, net numeric, held numeric, floor numeric, version bigint)
+LANGUAGE sql SECURITY DEFINER ROWS 1000
+SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
+    WITH found AS MATERIALIZED (
+        SELECT k.*, a.id, a.normal_side, a.materialised
+          FROM ROWS FROM (json_array_elements_text(codes), json_array_elements_text(customers),
+                          json_array_elements_text(dimensions), json_array_elements_text(units))
+               AS k (code, customer_key, dimension, unit)
+         CROSS JOIN LATERAL (
+            SELECT x.id, x.normal_side, x.materialised FROM ledger_account x
+             WHERE x.customer_key = k.customer_key AND x.code = k.code AND x.dimension = k.dimension
+               AND x.unit = k.unit AND x.book_id = in_book OFFSET 0) a),
+    locked AS MATERIALIZED (
+        SELECT b.* FROM (SELECT f.id FROM found f
+                          WHERE f.materialised AND (SELECT count(*) FROM found) = json_array_length(codes)
+                          ORDER BY f.id) wanted
+         CROSS JOIN LATERAL (
+            SELECT * FROM ledger_balance x WHERE x.account_id = wanted.id FOR NO KEY UPDATE OFFSET 0) b)
+    SELECT f.code, f.customer_key, f.dimension, f.unit, f.id, f.normal_side, f.materialised,
+           f.normal_side * (l.debits - l.credits), nullif(l.held, 0), l.min_available, l.version
+      FROM found f LEFT JOIN locked l ON l.account_id = f.id
+$$;
+
 CREATE FUNCTION ledger_lock_wallet(customer text, in_unit text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE

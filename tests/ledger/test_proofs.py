@@ -1,0 +1,42 @@
+"""The proofs find what is wrong: each invariant is broken by the owner, with the triggers switched off."""
+
+from ledger import posting, proofs
+from ledger.queries import statement
+from tests.ledger.books import AT, ROBOT, accrue, give, spend
+from tests.support.database import Database
+
+_MORE_IN_ONE_LINE = (
+    "UPDATE ledger_line SET amount = amount + 1 WHERE line_no = 2 AND entry_id = (SELECT min(id) FROM ledger_entry)"
+)
+SABOTAGE = {
+    "I1": _MORE_IN_ONE_LINE,
+    "I2": _MORE_IN_ONE_LINE,
+    "I3": "UPDATE ledger_balance SET debits = debits + 1, credits = credits + 2",
+    "I4": "ALTER TABLE ledger_balance DROP CONSTRAINT ledger_balance_no_overdraft;"
+    " UPDATE ledger_balance SET held = 100 WHERE min_available IS NOT NULL",
+    "I7": "UPDATE ledger_line SET amount = amount + 1 WHERE entry_id = (SELECT max(id) FROM ledger_entry)",
+    "I10": "UPDATE ledger_credit_grant SET amount = amount + 1",
+    "I11": "UPDATE ledger_balance SET credits = credits + 1",
+    "I12": "UPDATE ledger_credit_draw_allocation SET amount = amount - 1",
+    "I8": "ALTER TABLE ledger_entry DROP CONSTRAINT ledger_entry_one_per_key;"
+    " UPDATE ledger_entry SET idempotency_key = 'same'",
+}
+
+
+def test_each_broken_invariant_is_found(fresh_db: Database) -> None:
+    accrue("a", "3")
+    give("g", "5")
+    spend("inv", "2")
+    entry = accrue("b", "1")
+    posting.reverse(entry=entry, key="undo", at=AT, actor=ROBOT, reason_code="test")
+    assert proofs.violations() == []
+    with fresh_db.connect(role="admin", autocommit=False) as admin:
+        for rule, sabotage in SABOTAGE.items():
+            for table in ("entry", "line", "balance", "credit_grant", "credit_draw_allocation"):
+                admin.execute(f"ALTER TABLE ledger_{table} DISABLE TRIGGER USER")
+            admin.execute(sabotage)
+            found = admin.execute(statement("proofs"), {"limit": 100}).fetchall()
+            assert rule in {row[0] for row in found}, rule
+            assert all(subject and detail for _, subject, detail in found)
+            admin.rollback()
+    assert proofs.violations() == []
