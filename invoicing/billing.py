@@ -84,7 +84,7 @@ def finalize_due(*, at: datetime, actor: Actor) -> Tally:
     """Finalise the drafts whose grace has passed."""
     ready = Invoice.objects.filter(status=Invoice.Status.DRAFT, auto_finalize_at__lte=at)
     ids = ready.order_by("auto_finalize_at", "pk").values_list("public_id", flat=True)
-    return _each(FINALIZE, ids.iterator(), lambda one: finalizing.finalize(public_id=one, at=at, actor=actor), at=at)
+    return _each(FINALIZE, ids.iterator(), lambda one: _finalize(one, at, actor), at=at)
 
 
 def collect_due(*, at: datetime, actor: Actor) -> Tally:
@@ -125,6 +125,13 @@ def _due_edges(until: datetime, after: tuple[datetime, int] | None) -> list[tupl
 
 def _edge_key(customer_id: int, edge: datetime) -> str:
     return f"customer {customer_id} at {edge:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _finalize(public_id: str, at: datetime, actor: Actor) -> None:
+    try:
+        finalizing.finalize(public_id=public_id, at=at, actor=actor)
+    except finalizing.InvoiceNotDraft:
+        log.info("invoice %s: another worker or a person finalised it meanwhile", public_id)
 
 
 def _collect(public_id: str, at: datetime, actor: Actor) -> None:
