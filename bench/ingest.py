@@ -1,6 +1,6 @@
 """Events a second through HTTP against raw COPY of the same rows into a plain table, in the same run.
 
-    python -m bench.ingest [--events 200000] [--rounds 3] [--workers 1] [--threads 4] [--clients 4]
+    python -m bench.ingest [--events 200000] [--rounds 3] [--workers 2] [--threads 2] [--clients 4]
 
 Server (granian), PostgreSQL, one aggregator and the load generator share the machine. A round sends ``--events`` events
 and then ten times as many, in bodies of 1,000, to an empty database: identity, partitions, batches and folding all on.
@@ -31,7 +31,7 @@ from tests.support.database import ROOT, Database, Databases
 from tests.support.services import answering_server
 
 BODY_EVENTS = 1_000
-_SUBJECTS, _SPREAD_SECONDS = 1_000, 86_400
+_SUBJECTS, _SPREAD_SECONDS = 1_000, 3_600
 _DEFINE = """
 import django; django.setup()
 from datetime import datetime, UTC
@@ -251,8 +251,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 10])
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clients", type=int, default=4)
     options = parser.parse_args()
     server, why = answering_server()

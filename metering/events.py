@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from billing_ops.kit.periods import Period
 from metering.models import Batch, Conflict, Source
 from metering.rules.aggregation import Verdict
-from metering.rules.envelope import key_of, read_data
+from metering.rules.envelope import key_of
+from metering.rules.payload import read_data
 from metering.rules.windows import hour_of
 from metering.sql import statement
 from metering.usage import plain_quantity

@@ -19,7 +19,8 @@ from django.db.backends.utils import CursorWrapper
 from billing_ops.kit.actor import Actor
 from metering.models import Batch
 from metering.rules.bodies import MAX_EVENTS, TooManyEvents
-from metering.rules.envelope import EventRefusal, ReadEvent, Window, read
+from metering.rules.envelope import ReadEvent, Window, read
+from metering.rules.payload import EventRefusal
 from metering.sql import statement
 
 RawEvent = bytes | Mapping[str, Any]

@@ -14,7 +14,7 @@ from django.db import connection
 from billing_ops.kit.periods import Period
 from metering.models import Meter
 from metering.rules.aggregation import Verdict
-from metering.rules.envelope import read_data
+from metering.rules.payload import read_data
 from metering.rules.windows import cut
 from metering.sql import statement
 from metering.unresolved import subjects, unresolved

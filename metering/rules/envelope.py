@@ -5,38 +5,31 @@ Attributes are those of CloudEvents; legal extension attributes are kept beside 
 content, so a retry with another ``traceparent`` is still the same event.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
+from metering.rules.payload import EventRefusal, check, check_unambiguous, decode, encode
+
 MAX_EVENT_BYTES = 64 * 1024
 """What CloudEvents asks every intermediary to carry."""
 
-INTEGER_DIGITS, DECIMAL_DIGITS = 20, 12
-"""A number in an event has at most so many digits before and after the point."""
-
-MAX_DEPTH = 32
 OLDEST, NEWEST = timedelta(days=35), timedelta(hours=1)
 BACKFILL_START = datetime(2000, 1, 1, tzinfo=UTC)
 
 _ATTRIBUTES = frozenset(
     ["specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"]
 )
-_LENGTHS = {"id": 255, "source": 255, "type": 255, "subject": 255}
+_LONGEST = 255
 _EXTENSION = re.compile(r"[a-z0-9]{1,40}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,30})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)\s*(;.*)?", re.ASCII | re.IGNORECASE)
-_TOO_BIG = 10**INTEGER_DIGITS
-_LONGEST_NUMBER = INTEGER_DIGITS + DECIMAL_DIGITS + 8
-_EXACT = Context(prec=INTEGER_DIGITS + DECIMAL_DIGITS + 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,43 +66,11 @@ class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     extensions: str | None
 
 
-class EventRefusal(Exception):  # not an error of the program: an answer to one event
-    """Why one event is not taken; it never sinks its batch."""
-
-    def __init__(self, code: str, message: str, event_id: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.event_id = event_id
-
-
-def _exact(text: str) -> int | Decimal:
-    """A JSON number with a point or an exponent, by value: 10.0 and 1e1 are 10."""
-    if len(text) > _LONGEST_NUMBER:
-        return Decimal("Infinity")  # refused by _check, which names it
-    value = Decimal(text)
-    if not value or value.adjusted() >= INTEGER_DIGITS or value.adjusted() < -DECIMAL_DIGITS:
-        return value if value else 0
-    value = _EXACT.normalize(value)
-    return int(value) if value.as_tuple().exponent >= 0 else value  # type: ignore[operator]  # it is finite
-
-
-_decoder = msgspec.json.Decoder(float_hook=_exact)
-_encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
-
-
 def read(raw: bytes, *, at: datetime, window: Window) -> ReadEvent:
     """Read one event that arrived at ``at``, or raise :class:`EventRefusal`."""
     if len(raw) > MAX_EVENT_BYTES:
         raise EventRefusal("event.too_large", f"The event has {len(raw):,} bytes; {MAX_EVENT_BYTES:,} is the most.")
-    try:
-        event = _decoder.decode(raw)
-    except RecursionError:
-        raise EventRefusal("event.too_deep", f"Data may be nested {MAX_DEPTH} levels deep.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _undecodable(raw, error) from None
-    if type(event) is not dict:
-        raise EventRefusal("event.not_an_object", "An event is a JSON object.")
+    event = decode(raw)
     try:
         return _read_attributes(event, raw, at, window)
     except EventRefusal as refusal:
@@ -118,20 +79,11 @@ def read(raw: bytes, *, at: datetime, window: Window) -> ReadEvent:
         raise
 
 
-def _undecodable(raw: bytes, error: Exception) -> EventRefusal:
-    if isinstance(error, msgspec.ValidationError):  # an integer of thousands of digits
-        return EventRefusal("event.number_out_of_range", _number_message("a number"))
-    return EventRefusal("event.malformed_json", f"This is not JSON: {error}.")
-
-
 def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Window) -> ReadEvent:
     """Check every attribute, the cheap way first: events are many and most of them are right."""
     if event.get("specversion") != "1.0":
         raise EventRefusal("event.specversion", "specversion must be “1.0”: events are CloudEvents 1.0.")
-    identifier = _text(event, "id")
-    source = _text(event, "source")
-    kind = _text(event, "type")
-    subject = _text(event, "subject")
+    identifier, source, kind, subject = _required(event)
     extensions = None if _ATTRIBUTES.issuperset(event) else _extensions(event)
     data = event.get("data")
     if data is None:
@@ -140,8 +92,8 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
         raise EventRefusal("event.data_not_an_object", "data must be a JSON object: meters read its properties.")
     if "datacontenttype" in event or "dataschema" in event:
         extensions = _described(event, extensions)
-    _check(data, "data", 1)
-    canonical = _encoder.encode(data)
+    check(data, "data", 1)
+    canonical = encode(data)
     sent = event.get("time")
     if sent is None:
         occurred_at, written = at.astimezone(UTC), ""
@@ -149,7 +101,7 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
     else:
         occurred_at = read_time(sent)
         written = instant = occurred_at.isoformat()
-    _no_surprises(event, raw)
+    check_unambiguous(event, raw)
     _in_window(occurred_at, window)
     content = blake2b(f"{kind}\0{subject}\0{written}\0".encode() + canonical, digest_size=16).hexdigest()
     return ReadEvent(
@@ -162,14 +114,8 @@ def _read_attributes(event: dict[str, Any], raw: bytes, at: datetime, window: Wi
         source=source,
         id=identifier,
         data=canonical.decode(),
-        extensions=None if extensions is None else _encoder.encode(extensions).decode(),
+        extensions=None if extensions is None else encode(extensions).decode(),
     )
-
-
-def read_data(text: str) -> dict[str, Any]:
-    """The stored data of an event, numbers exact (an ``int`` or a ``Decimal``)."""
-    data: dict[str, Any] = _decoder.decode(text)
-    return data
 
 
 def key_of(source: str, event_id: str) -> str:
@@ -199,15 +145,27 @@ def _in_window(occurred_at: datetime, window: Window) -> None:
         raise EventRefusal("event.too_far_ahead", f"time is after {window.latest:%Y-%m-%dT%H:%M:%SZ}. Check the clock.")
 
 
+def _required(event: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """id, source, type and subject; all four at once when nothing is wrong with any."""
+    values = (event.get("id"), event.get("source"), event.get("type"), event.get("subject"))
+    for value in values:
+        if type(value) is not str or not 0 < len(value) <= _LONGEST:
+            break
+    else:
+        if "".join(values).isprintable():  # type: ignore[arg-type]  # they are strings
+            return values  # type: ignore[return-value]
+    return _text(event, "id"), _text(event, "source"), _text(event, "type"), _text(event, "subject")
+
+
 def _text(event: Mapping[str, Any], name: str) -> str:
     value = event.get(name)
     if type(value) is not str or not value:
         if value is None or value == "":
             raise EventRefusal(f"event.{name}_missing", f"{name} is missing.")
         raise EventRefusal(f"event.{name}_invalid", f"{name} must be a string.")
-    if len(value) > _LENGTHS[name]:
-        raise EventRefusal(f"event.{name}_invalid", f"{name} has more than {_LENGTHS[name]} characters.")
-    if not value.isprintable() and _CONTROL.search(value):
+    if len(value) > _LONGEST:
+        raise EventRefusal(f"event.{name}_invalid", f"{name} has more than {_LONGEST} characters.")
+    if _CONTROL.search(value):
         raise EventRefusal(f"event.{name}_invalid", f"{name} contains a control character.")
     return value
 
@@ -231,7 +189,7 @@ def _extensions(event: Mapping[str, Any]) -> dict[str, Any]:
             raise EventRefusal(
                 "event.extension_invalid", f"Extension {name} must be a string, an integer or a boolean."
             )
-        _check(value, name, 1)
+        check(value, name, 1)
         kept[name] = value
     return kept
 
@@ -250,63 +208,3 @@ def _described(event: Mapping[str, Any], extensions: dict[str, Any] | None) -> d
         if name == "dataschema" or value != "application/json":
             kept[name] = value
     return kept or None
-
-
-def _number_message(where: str) -> str:
-    return (
-        f"{where} has more than {INTEGER_DIGITS} digits before or {DECIMAL_DIGITS} after the point. "
-        "Send what is not metered as a string."
-    )
-
-
-def _check(value: Any, where: str, depth: int) -> None:
-    """Refuse numbers that cannot be summed exactly, and nesting beyond reason."""
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return
-    if kind is int:
-        if not -_TOO_BIG < value < _TOO_BIG:
-            raise EventRefusal("event.number_out_of_range", _number_message(where))
-    elif kind is Decimal:
-        exponent = value.as_tuple().exponent
-        if not isinstance(exponent, int) or exponent < -DECIMAL_DIGITS or value.adjusted() >= INTEGER_DIGITS:
-            raise EventRefusal("event.number_out_of_range", _number_message(where))
-    elif depth > MAX_DEPTH:
-        raise EventRefusal("event.too_deep", f"Data may be nested {MAX_DEPTH} levels deep.")
-    else:
-        for name, inner in value.items() if kind is dict else enumerate(value):
-            inner_kind = type(inner)
-            if inner_kind is not str and inner_kind is not bool:
-                _check(inner, f"{where}.{name}"[:200], depth + 1)
-
-
-def _no_surprises(event: Mapping[str, Any], raw: bytes) -> None:
-    """Refuse what the decoder lets pass: a key given twice (the last would win silently) and U+0000.
-
-    A dropped key takes quotation marks with it, so counting them in the event as sent and as understood finds it.
-    """
-    if raw.count(b'"') != _encoder.encode(event).count(b'"') or b"\\u0022" in raw:
-        json.loads(raw, object_pairs_hook=_unique)
-    if b"\\u0000" in raw and any("\0" in text for text in _strings(event)):
-        raise EventRefusal("event.nul_character", "The event contains the character U+0000, which cannot be stored.")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise EventRefusal("event.duplicate_key", f"“{name[:60]}” is given twice in one object.")
-        found[name] = value
-    return found
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)

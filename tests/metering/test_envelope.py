@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from metering.rules.envelope import EventRefusal, ReadEvent, Window, key_of, read, read_data, read_time
+from metering.rules.envelope import ReadEvent, Window, key_of, read, read_time
+from metering.rules.payload import EventRefusal, read_data
 from tests.metering.support import AT, raw
 
 

@@ -17,7 +17,8 @@ from billing_ops.kit.periods import Period
 from metering import aggregating, usage
 from metering.models import Meter
 from metering.rules import aggregation
-from metering.rules.envelope import EventRefusal, Window, read
+from metering.rules.envelope import Window, read
+from metering.rules.payload import EventRefusal
 from tests.metering.support import accept, fold_all, sum_meter
 
 pytestmark = pytest.mark.django_db
