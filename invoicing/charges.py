@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from django.db.models import Count, Max, Q, Sum
 
-from billing_ops.kit.money import plain
+from billing_ops.kit.money import grouped
 from billing_ops.kit.periods import Period
 from invoicing.models import Invoice, InvoiceLine
 from invoicing.rules import due, lines
@@ -97,7 +97,7 @@ def usage_charge(
         kind=InvoiceLine.Kind.USAGE,
         period=period,
         amounts=amounts,
-        description=f"{price.name}: {plain(reading.quantity)} {meter.unit}{late_note}".strip(),
+        description=f"{price.name}: {grouped(reading.quantity)} {meter.unit}{late_note}".strip(),
         watermark=reading.watermark,
         lag_seconds=Decimal(reading.lag_seconds),
         rated_at=at,

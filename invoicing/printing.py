@@ -87,7 +87,12 @@ def _sums(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def _address(identity: dict[str, str]) -> list[str]:
-    town = " ".join(identity[name] for name in ("postal_code", "city", "region") if identity.get(name))
+    parts = [identity.get(name) or "" for name in ("postal_code", "city", "region")]
+    if identity.get("country") == "US":
+        postal_code, city, region = parts
+        town = ", ".join(part for part in (city, f"{region} {postal_code}".strip()) if part)
+    else:
+        town = " ".join(part for part in parts if part)
     tax_id = f"Tax ID {identity['tax_id']}" if identity.get("tax_id") else ""
     fields = (
         identity.get("name"), identity.get("line1"), identity.get("line2"), town, identity.get("country"), tax_id,

@@ -165,6 +165,12 @@ def parse_money(text: object, currency_code: str, *, field: str = "amount", allo
     return Money(value.quantize(quantum(currency_code)), currency(currency_code))
 
 
+def grouped(amount: Decimal) -> str:
+    """A decimal as a person reads it: ``33,685,843`` or ``1,234.5``, in digits and without trailing zeros."""
+    whole, point, fraction = plain(amount).partition(".")
+    return f"{int(whole):,}{point}{fraction}" if whole != "-0" else f"-0{point}{fraction}"
+
+
 def plain(amount: Decimal) -> str:
     """A decimal without exponent and without trailing zeros beyond what it needs: for JSON and journals."""
     text = format(amount if amount else amount.copy_abs(), "f")

@@ -216,3 +216,19 @@ def test_a_plain_decimal_is_read_back(value: Decimal) -> None:
 )
 def test_plain(value: str, text: str) -> None:
     assert money.plain(Decimal(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "0"),
+        ("999", "999"),
+        ("33685843", "33,685,843"),
+        ("1234.500", "1,234.5"),
+        ("-0.25", "-0.25"),
+        ("-1000", "-1,000"),
+        ("1E+6", "1,000,000"),
+    ],
+)
+def test_a_quantity_is_grouped_for_people(amount: str, text: str) -> None:
+    assert money.grouped(Decimal(amount)) == text
