@@ -4,7 +4,10 @@ from django.views.generic import RedirectView
 
 from billing_ops import health
 from billing_ops.api import api
+from billing_ops.kit.http import outage
 from invoicing.stripe.views import webhook
+
+handler500 = outage.server_error
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -32,8 +32,8 @@ def install(api: NinjaAPI) -> None:
         ValidationError: _invalid,
         HttpError: _http_error,
         Http404: lambda request, _error: from_status(request, 404),
-        OperationalError: _database,
-        InterfaceError: _database,
+        OperationalError: database_failed,
+        InterfaceError: database_failed,
         RequestDataTooBig: lambda request, _error: from_status(request, 413),
         SuspiciousOperation: lambda request, _error: from_status(request, 400),
         UnreadablePostError: lambda request, _error: from_status(request, 400),
@@ -65,7 +65,8 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     return from_status(request, error.status_code)
 
 
-def _database(request: HttpRequest, error: Exception) -> HttpResponse:
+def database_failed(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503: the database is away, or gave up on this statement; the same request may be sent again."""
     state = getattr(error.__cause__, "sqlstate", None)
     logger.warning("%s %s: the database did not answer (%s)", request.method, request.path, state, exc_info=error)
     busy = _BUSY.get(state or "")
