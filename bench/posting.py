@@ -62,7 +62,11 @@ def make_database(name: str) -> tuple[str, Callable[[], None]]:
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=300)
     with psycopg.connect(server.url(name, "owner"), autocommit=True) as owner:
         owner.execute(TWIN)
-    return server.url(name), lambda: admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)") and None
+
+    def drop() -> None:
+        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    return server.url(name), drop
 
 
 class Bench:
@@ -103,7 +107,7 @@ class Bench:
             copy_in(book_id, rows)
             kept.append((book_id, rows))
 
-        copying.copy_in = keep  # type: ignore[assignment]
+        copying.copy_in = keep
         try:
             begun = time.perf_counter()
             for drafts in work:

@@ -77,11 +77,11 @@ def spend(key: str, amount: str, *, customer: str = "cus-1", feature: str = "", 
 @contextmanager
 def refused(rule: str) -> Iterator[None]:
     """The block is refused by the database in the name of that rule, deferred rules included; nothing of it stays."""
-    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+    with pytest.raises(IntegrityError) as caught, transaction.atomic():  # noqa: PT012  # the block is the caller's
         yield
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    assert posting.violated_rule(caught.value) == rule, caught.value
+        sql("SET CONSTRAINTS ALL IMMEDIATE")
+    found = posting.violated_rule(caught.value)
+    assert found == rule or (rule.endswith("_id") and found.startswith(f"{rule}_")), caught.value  # foreign key: a hash
 
 
 def sql(statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from moneyed import Money
 
 from billing_ops.kit.money import plain
@@ -42,7 +42,7 @@ def where(grant: CreditGrant, at: Any = AT) -> tuple[str, ...]:
 
 def test_a_grant_keeps_its_terms_and_is_posted() -> None:
     grant = crediting.grant(key="k", **TERMS)
-    assert (grant.customer_key, grant.kind, grant.amount, grant.unit_id) == ("cus-1", "goodwill", 25, "USD")
+    assert (grant.customer_key, grant.kind, str(grant.amount), grant.unit_id) == ("cus-1", "goodwill", "25.00", "USD")
     assert (grant.priority, grant.effective_at, grant.expires_at) == (10, AT, AT + timedelta(days=30))
     assert (grant.scope, grant.ticket, grant.reason_note, grant.requested_by_id) == (
         ["images", "tokens"],
@@ -161,12 +161,8 @@ def test_credit_pays_in_the_documented_order() -> None:
     assert [row.kind for row in applied] == ["included", "goodwill", "promotional"]
     assert where(soon) == ("0", "10", "0", "0", "used")
     after = balances.of(customer_key="cus-1", unit="USD")
-    assert (after.receivable, after.unbilled, after.promotional_credits, after.paid_credits) == (
-        0,
-        0,
-        Decimal("7.5"),
-        100,
-    )
+    assert after.receivable == after.unbilled == 0
+    assert (after.promotional_credits, after.paid_credits) == (Decimal("7.5"), Decimal(100))
 
 
 def test_what_credit_does_not_cover_stays_owed_and_the_shortfall_is_remembered() -> None:
@@ -249,7 +245,7 @@ def test_a_refusal_is_remembered() -> None:
 
 def test_applied_credit_that_is_never_posted_does_not_commit() -> None:
     give("g", "5")
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with refused("ledger_credit_draw_entry_id"):
         crediting.apply(customer_key="cus-1", currency="USD", needs=[Need("x", "", Decimal(1))], at=AT, key="k")
         sql("SET CONSTRAINTS ALL IMMEDIATE")
 
@@ -380,8 +376,9 @@ def test_a_draw_that_is_allocated_by_half_is_refused() -> None:
         )
         accrue("u", "3")
         sql(
-            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome, used_at,"
-            " entry_id) SELECT wallet_id, 'k', 'y', '', 1, 0, 'accepted', used_at, entry_id FROM ledger_credit_draw"
+            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome,"
+            " used_at, entry_id)"
+            " SELECT wallet_id, 'k', 'y', '', 1, 0, 'accepted', used_at, entry_id FROM ledger_credit_draw"
         )
         _post_raw_spend(applied[0].entry_id, grant)
 

@@ -330,9 +330,9 @@ def test_facts_cannot_be_changed_through_the_orm(attempt: str) -> None:
 
 def test_an_account_is_what_its_code_says() -> None:
     sql(
-        "INSERT INTO ledger_account (public_id, book_id, code, customer_key, dimension, unit, normal_side, materialised,"
-        " memo, for_grant, decimals, status) SELECT gen_random_uuid(), id, '1100', 'cus-1', '', 'USD', -1, false, true,"
-        " true, 12, 'closed' FROM ledger_book"
+        "INSERT INTO ledger_account (public_id, book_id, code, customer_key, dimension, unit, normal_side,"
+        " materialised, memo, for_grant, decimals, status)"
+        " SELECT gen_random_uuid(), id, '1100', 'c-1', '', 'USD', -1, false, true, true, 12, 'closed' FROM ledger_book"
     )
     assert sql("SELECT normal_side, materialised, memo, for_grant, decimals, status FROM ledger_account") == [
         (1, True, False, False, 2, "open")
@@ -397,12 +397,14 @@ def test_credit_taken_without_a_draw() -> None:
         )
 
 
+DRAW_COLUMNS = "wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome, used_at, entry_id"
+
+
 def draw(entry_id: int | None, *, outcome: str = "accepted", shortfall: str = "0", at: Any = AT) -> int:
     return int(
         sql(
-            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome, used_at,"
-            " entry_id) SELECT id, gen_random_uuid()::text, 'r', '', 2, %s, %s, %s, %s FROM ledger_credit_wallet"
-            " RETURNING id",
+            f"INSERT INTO ledger_credit_draw ({DRAW_COLUMNS})"
+            " SELECT id, gen_random_uuid()::text, 'r', '', 2, %s, %s, %s, %s FROM ledger_credit_wallet RETURNING id",
             shortfall,
             outcome,
             at,
@@ -432,11 +434,9 @@ def test_an_allocation_added_to_a_draw_that_was_posted() -> None:
 
 def test_a_draw_without_its_entry_does_not_commit() -> None:
     grant = give("g", "5")
-    with pytest.raises(IntegrityError) as caught, transaction.atomic():
+    with refused("ledger_credit_draw_entry_id"):
         made = draw(posting.reserve_entry_id())
         sql("INSERT INTO ledger_credit_draw_allocation (draw_id, grant_id, amount) VALUES (%s, %s, 2)", made, grant.pk)
-        sql("SET CONSTRAINTS ALL IMMEDIATE")
-    assert "ledger_credit_draw_entry" in posting.violated_rule(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -454,8 +454,8 @@ def test_an_allocation_from_a_grant_that_may_not_pay(terms: dict[str, Any], at: 
     grant = give("h", "5", **terms)
     with refused("ledger_allocation_eligible"):
         made = sql(
-            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome, used_at,"
-            " entry_id) SELECT id, 'k', 'r', '', 2, 0, 'accepted', %s, %s FROM ledger_credit_wallet"
+            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome,"
+            " used_at, entry_id) SELECT id, 'k', 'r', '', 2, 0, 'accepted', %s, %s FROM ledger_credit_wallet"
             " WHERE customer_key = 'cus-1' RETURNING id",
             at,
             posting.reserve_entry_id(),

@@ -81,7 +81,7 @@ CASES: dict[str, tuple[str, Callable[[], tuple[LineSpec, ...]]]] = {
         lambda: movements.invoice_finalized(
             customer_key=C,
             currency="USD",
-            receivable=D(0),
+            receivable=D("0"),
             accrued_cleared=D("-70"),
             deferred=D("-40.00"),
             tax={"DE": D("-8.00")},
@@ -200,7 +200,7 @@ def test_an_invoice_with_all_that_it_can_have_goes_through_the_door() -> None:
     posting.post(
         movement=routes.PAYMENT_SUCCEEDED,
         key="pay",
-        lines=movements.payment_succeeded(customer_key=C, currency="USD", amount=D("5.00"), applied=D(0)),
+        lines=movements.payment_succeeded(customer_key=C, currency="USD", amount=D("5.00"), applied=D("0")),
         at=AT,
         actor=ROBOT,
     )
@@ -222,13 +222,13 @@ def test_an_invoice_with_all_that_it_can_have_goes_through_the_door() -> None:
     )
     posting.post(movement=routes.INVOICE_FINALIZED, key="inv", lines=lines, at=AT, actor=ROBOT, customer_key=C)
     now = balances.of(customer_key=C, unit="USD")
-    assert (now.receivable, now.unbilled, now.deferred) == (D("108.57"), 0, 99)
-    assert (now.customer_balance, now.credits_total) == (0, 0)
+    assert (now.receivable, now.unbilled, now.deferred) == (D("108.57"), D("0"), D("99"))
+    assert now.customer_balance == now.credits_total == 0
     nets = {line.code: line.net for line in balances.trial_balance(unit="USD")}
     assert sum(nets.values()) == 0
     assert (nets["4000"], nets["4900"], nets["6310"], nets["2200"]) == (
         D("-42.341273"),
-        D(20),
+        D("20"),
         D("0.001273"),
         D("-2.23"),
     )
