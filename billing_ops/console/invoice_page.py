@@ -85,7 +85,7 @@ def collect(request: HttpRequest, pk: int) -> HttpResponse:
 def _do(request: HttpRequest, pk: int, act: Callable[[Invoice], str]) -> HttpResponse:
     invoice = get_object_or_404(_invoices(), pk=pk)
     try:
-        messages.info(request, act(invoice))
+        messages.info(request, act(invoice))  # neither good nor bad: the answer says it
     except BillingError as error:
         messages.error(request, str(error))
     return redirect("admin:console_invoice", invoice.pk)

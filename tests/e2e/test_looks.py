@@ -1,0 +1,118 @@
+"""The main pages as people see them: light, dark and narrow, without serious findings of axe; pictures in var/."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+if TYPE_CHECKING:
+    from tests.console.desk import Desk
+
+PICTURES = Path(__file__).resolve().parents[2] / "var" / "screenshots"
+SIZES = {"light": (1280, 900), "dark": (1280, 900), "narrow": (390, 844)}
+
+
+def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
+    line = desk.usage_line().pk
+    return {
+        "login": ("anonymous", "/console/login/"),
+        "home": ("finance", "/console/"),
+        "home-engineer": ("engineer", "/console/"),
+        "search": ("finance", "/console/search/?q=a"),
+        "customers": ("support", "/console/plans/customer/"),
+        "customer": ("support", f"/console/customers/{desk.acme.pk}/"),
+        "credit": ("support", f"/console/customers/{desk.acme.pk}/credit/"),
+        "invoices": ("finance", "/console/invoicing/invoice/"),
+        "invoice": ("finance", f"/console/invoices/{desk.paid().pk}/"),
+        "explain": ("finance", f"/console/lines/{line}/explain/"),
+        "explain-events": ("finance", f"/console/lines/{line}/explain/events/?from=2025-01-06T00&span=day"),
+        "journal": ("finance", "/console/journal/"),
+        "account": ("finance", "/console/accounts/1/"),
+        "accounts": ("finance", "/console/ledger/account/"),
+        "inbox": ("engineer", "/console/invoicing/stripeevent/"),
+        "webhook": ("engineer", "/console/invoicing/stripeevent/1/change/"),
+        "events": ("engineer", "/console/events/"),
+        "batches": ("engineer", "/console/batches/"),
+        "keys": ("engineer", "/console/keys/"),
+        "plan": ("support", "/console/plans/plan/1/change/"),
+        "password": ("support", "/console/password_change/"),
+        "not-found": ("support", "/console/no/such/page/"),
+        "forbidden": ("support", "/console/journal/"),
+    }
+
+
+@pytest.mark.parametrize("look", list(SIZES))
+def test_every_main_page_looks_right(quiet_desk: "Desk", open_page: Callable[..., Page], look: str) -> None:
+    width, height = SIZES[look]
+    scheme = "dark" if look == "dark" else "light"
+    people: dict[str, Page] = {}
+    findings: dict[str, Any] = {}
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name, (person, url) in _pages(quiet_desk).items():
+        if person not in people:
+            people[person] = open_page(person, color_scheme=scheme, viewport={"width": width, "height": height})
+        page = people[person]
+        page.goto(url, wait_until="load")
+        expect(page.locator("main")).to_have_count(1)
+        assert ("dark" in (page.locator("html").get_attribute("class") or "").split()) == (look == "dark"), name
+        page.wait_for_function("document.fonts.status === 'loaded'")
+        page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
+        scroll = page.evaluate("document.documentElement.scrollWidth")
+        assert scroll <= width, f"{name} scrolls sideways: {scroll} of {width}"
+        findings |= _serious(name, page)
+    assert findings == {}
+
+
+def _serious(name: str, page: Page) -> dict[str, Any]:
+    found = Axe().run(page).response["violations"]
+    return {
+        f"{name}: {one['id']}": [node["html"][:160] + " | " + node["failureSummary"][:200] for node in one["nodes"][:3]]
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    }
+
+
+def test_a_charts_table_twin_says_the_same(quiet_desk: "Desk", open_page: Callable[..., Page]) -> None:
+    page = open_page("finance")
+    page.goto("/console/")
+    drawn = page.evaluate(
+        "() => Chart.getChart(document.querySelector('canvas.chart')).data.datasets[0].data.filter(v => +v).map(String)"
+    )
+    page.get_by_text("Context Tokens as a table").click()
+    told = page.locator("details[open] tbody td.bo-num").all_inner_texts()
+    assert [text.replace(",", "") for text in told] == drawn
+    assert len(drawn) > 10
+
+
+def test_the_colours_are_chosen_and_remembered(quiet_desk: "Desk", open_page: Callable[..., Page]) -> None:
+    page = open_page("support", color_scheme="light")
+    page.goto("/console/")
+    page.get_by_role("button", name="Dark").click()
+    page.reload()
+    assert "dark" in (page.locator("html").get_attribute("class") or "").split()
+    expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_menu_of_a_narrow_screen_opens_and_closes_by_keyboard(
+    quiet_desk: "Desk", open_page: Callable[..., Page]
+) -> None:
+    page = open_page("support", viewport={"width": 390, "height": 844})
+    page.goto("/console/")
+    menu = page.get_by_role("button", name="Menu")
+    expect(page.get_by_role("link", name="Invoices")).to_be_hidden()
+    menu.press("Enter")
+    expect(page.get_by_role("link", name="Invoices")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Invoices")).to_be_hidden()
+    expect(menu).to_be_focused()
+
+
+def test_the_filters_of_a_list_open_by_keyboard(quiet_desk: "Desk", open_page: Callable[..., Page]) -> None:
+    page = open_page("finance")
+    page.goto("/console/invoicing/invoice/")
+    page.get_by_role("button", name="Filters").press("Enter")
+    page.get_by_role("link", name="Open").click()
+    expect(page.locator("#result_list")).not_to_contain_text("Paid")
