@@ -10,7 +10,8 @@ OURS = ("billing_ops", "metering", "ledger", "plans", "invoicing")
 
 # What the linter cannot know, with the reason. (Its own mark inside a migration would make it a production dependency.)
 SAFE = {
-    "metering.0002_events": "makes the partitioned tables in the same release as the app itself: no code uses them yet",
+    ("metering", "0002_events"): "makes the partitioned tables in the same release as the app: no code uses them yet",
+    ("ledger", "0002_guards"): "its NOT NULL stands in an unlogged table that it makes itself",
 }
 
 
@@ -20,14 +21,13 @@ def test_no_model_change_lacks_its_migration() -> None:
 
 
 @pytest.mark.django_db
-def test_no_migration_would_stop_the_release_before() -> None:
+@pytest.mark.parametrize("app", OURS)
+def test_no_migration_would_stop_the_release_before(app: str) -> None:
     """Renaming, dropping or tightening what the running code still uses takes two releases."""
-    ours = [key for key in MigrationLoader(connection).disk_migrations if key[0] in OURS]
-    safe = [name.partition(".")[2] for name in SAFE]
-    assert sorted(SAFE) == sorted(f"{app}.{name}" for app, name in ours if name in safe), (
-        "an exception names one migration"
-    )
-    linter = MigrationLinter(include_apps=OURS, ignore_name=safe, no_cache=True)
+    names = [name for label, name in MigrationLoader(connection).disk_migrations if label == app]
+    safe = [name for label, name in SAFE if label == app]
+    assert set(safe) <= set(names), "an exception for a migration that is gone"
+    linter = MigrationLinter(include_apps=[app], ignore_name=safe, no_cache=True)
     linter.lint_all_migrations()
-    assert linter.nb_total == len(ours)
+    assert linter.nb_total - linter.nb_ignored == len(names) - len(safe)
     assert not linter.has_errors, "what is wrong stands in the output"
