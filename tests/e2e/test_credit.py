@@ -1,11 +1,9 @@
 """A support agent finds a customer and issues a credit: however it is sent, it is one credit."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import BrowserContext, Page, expect
-from playwright.sync_api import Error as PlaywrightError
 
 if TYPE_CHECKING:
     from tests.console.desk import Desk
@@ -95,9 +93,8 @@ def test_going_back_and_sending_again_is_one_credit(
     page.get_by_role("button", name="Issue $12.50").click()
     expect(page.get_by_role("heading", name="Acme Robotics")).to_be_visible()
 
-    with suppress(PlaywrightError):  # the preview answered a form: the browser shows its own "send again?" page
-        page.go_back(wait_until="commit")
-    page.go_back()
+    # Twice back at once: the preview in between answered a form, and the browser would ask before sending it again.
+    page.evaluate("() => history.go(-2)")
     expect(page.get_by_text("Sending it again issues nothing")).to_be_visible()
     expect(page.get_by_label("Amount in USD")).to_have_count(0)
     assert grants_of() == 1
