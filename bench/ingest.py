@@ -49,7 +49,7 @@ import django; django.setup()
 from metering import tasks
 while True:
     tasks.advance()
-    time.sleep(0.2)
+    time.sleep(1)
 """
 _ACCEPT = """
 import sys, time

@@ -71,7 +71,6 @@ def _fold(at: datetime, limit: int) -> tuple[int, int]:
         fold = Fold.objects.create(folded_at=at, batches=batches, events=events)
         cursor.execute(_PLAN)
         _add(cursor, "fold_streams", claimed)
-        _add(cursor, "fold_sources", claimed)
         _add(cursor, "fold_buckets", claimed)
         Batch.objects.filter(pk__in=[batch for batch, _ in claimed]).update(fold=fold)
         return batches, events
