@@ -81,11 +81,18 @@ CREATE TRIGGER invoice_line_frozen BEFORE INSERT OR UPDATE OR DELETE ON invoicin
 CREATE TRIGGER invoice_line_is_not_emptied BEFORE TRUNCATE ON invoicing_invoiceline
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- A finalised invoice's subtotal, credits and tax are the sums of its lines.
+CREATE FUNCTION invoice_number_text(prefix text, number integer) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT prefix || '-' || lpad(number::text, greatest(6, length(number::text)), '0')
+$$;
+
+-- A finalised invoice's subtotal, credits and tax are the sums of its lines; what is due of it is what its entry put on
+-- the customer's receivable; and its number is the one that its series just gave.
 CREATE FUNCTION invoice_sums_guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     sums record;
+    receivable numeric;
 BEGIN
     SELECT coalesce(sum(amount), 0) AS subtotal, coalesce(sum(credits_applied), 0) AS credits,
            coalesce(sum(tax_amount), 0) AS tax
@@ -93,6 +100,16 @@ BEGIN
     IF (sums.subtotal, sums.credits, sums.tax) IS DISTINCT FROM (NEW.subtotal, NEW.credits_applied, NEW.tax_total) THEN
         RAISE EXCEPTION 'invoice % does not add up: its lines say %, % and %',
             NEW.public_id, sums.subtotal, sums.credits, sums.tax USING ERRCODE = 'check_violation';
+    END IF;
+    SELECT coalesce(sum(l.side * l.amount), 0) INTO receivable
+        FROM ledger_line l JOIN ledger_account a ON a.id = l.account_id
+        WHERE l.entry_id = NEW.entry_id AND a.code = '1100' AND a.unit = NEW.currency;
+    IF receivable <> NEW.amount_due THEN
+        RAISE EXCEPTION 'invoice % is due % and its entry posts %', NEW.public_id, NEW.amount_due, receivable
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NOT EXISTS (SELECT FROM invoicing_numberseries WHERE NEW.number = invoice_number_text(prefix, next_number - 1)) THEN
+        RAISE EXCEPTION 'number % was not taken from its series', NEW.number USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;
@@ -120,18 +137,62 @@ END $$;
 CREATE TRIGGER payment_attempt_answered BEFORE UPDATE OR DELETE ON invoicing_paymentattempt
     FOR EACH ROW EXECUTE FUNCTION payment_attempt_guard();
 
--- Numbers only go up by one, so the series has no gaps.
+CREATE TRIGGER payment_attempt_is_not_emptied BEFORE TRUNCATE ON invoicing_paymentattempt
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Numbers begin at one and only go up by one, and what is taken is used by the end of the transaction: no gaps.
 CREATE FUNCTION number_series_guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.next_number <> 1 THEN
+            RAISE EXCEPTION 'series % begins at one', NEW.prefix USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    END IF;
     IF TG_OP = 'DELETE' OR NEW.prefix <> OLD.prefix OR NEW.next_number <> OLD.next_number + 1 THEN
         RAISE EXCEPTION 'series % only goes to its next number', OLD.prefix USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER number_series_gapless BEFORE UPDATE OR DELETE ON invoicing_numberseries
+CREATE TRIGGER number_series_gapless BEFORE INSERT OR UPDATE OR DELETE ON invoicing_numberseries
     FOR EACH ROW EXECUTE FUNCTION number_series_guard();
+CREATE TRIGGER number_series_is_not_emptied BEFORE TRUNCATE ON invoicing_numberseries
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION number_used_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM invoicing_invoice WHERE number = invoice_number_text(OLD.prefix, OLD.next_number)) THEN
+        RAISE EXCEPTION 'number % was taken and not used', invoice_number_text(OLD.prefix, OLD.next_number)
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER number_series_used AFTER UPDATE ON invoicing_numberseries
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION number_used_guard();
+
+-- What Stripe told stays as it came; how its handling went is written beside it.
+CREATE FUNCTION stripe_event_guard() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    living constant text[] := ARRAY['handled_at', 'outcome', 'tries', 'next_try_at', 'error', 'parked_at'];
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'event % cannot be deleted', OLD.event_id USING ERRCODE = 'check_violation';
+    END IF;
+    IF to_jsonb(NEW) - living IS DISTINCT FROM to_jsonb(OLD) - living THEN
+        RAISE EXCEPTION 'event % stays as it came', OLD.event_id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER stripe_event_as_it_came BEFORE UPDATE OR DELETE ON invoicing_stripeevent
+    FOR EACH ROW EXECUTE FUNCTION stripe_event_guard();
+CREATE TRIGGER stripe_event_is_not_emptied BEFORE TRUNCATE ON invoicing_stripeevent
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Accruals, recognitions and payments are facts.
 CREATE TRIGGER accrual_rows_are_facts BEFORE UPDATE OR DELETE ON invoicing_accrual
