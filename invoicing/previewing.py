@@ -56,9 +56,8 @@ def preview(*, customer: Customer, until: datetime, at: datetime) -> list[Previe
 
 
 def _charges(subscription: Subscription, until: datetime, at: datetime) -> list[charges.Charge]:
-    rows = charges.late(subscription, before=min(until, at), at=at)
-    if subscription.due_at is None:
-        return rows
+    """In the order of the draft, in which credits are used: what the edges make due, then late usage."""
+    rows: list[charges.Charge] = []
     items = charges.items_of(subscription)
     for edge in subscriptions.edges_ahead(subscription, until=until):
         for item in items:
@@ -68,7 +67,7 @@ def _charges(subscription: Subscription, until: datetime, at: datetime) -> list[
             else:
                 span = charges.usage_span(item, edge.ended)
                 rows += _usage(item, span, until, at) if span and span.start < until else []
-    return rows
+    return rows + charges.late(subscription, before=min(until, at), at=at)
 
 
 def _usage(item: SubscriptionItem, span: Period, until: datetime, at: datetime) -> list[charges.Charge]:
