@@ -102,10 +102,10 @@ class Child:
         if process is None:
             return None
         if process.returncode is None:
-            with suppress(ChildProcessError):  # somebody else has waited for it
-                if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                    return None
-                self._signal_group(signal.SIGKILL)  # before the id is given back to the system
+            if not _has_ended(process):
+                return None
+            if process.returncode is None:  # its id is not given back to the system yet
+                self._signal_group(signal.SIGKILL)
             process.wait()
         return process.returncode
 
@@ -129,6 +129,17 @@ class Child:
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether it has ended; where the system can tell without reaping it, its id still stands for its group."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody else has reaped it
+        process.wait()
+        return True
 
 
 def _clip(line: str) -> str:

@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "billing_ops.console.time_limit.ReadTimeLimit",
 ]
 
 ROOT_URLCONF = "billing_ops.urls"
@@ -83,6 +84,7 @@ DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.db_url_config(_datab
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # after the database was restarted, the next request reconnects
 _options = DATABASES["default"].setdefault("OPTIONS", {})
+_options.setdefault("connect_timeout", 5)  # seconds; a server that is gone is said to be gone
 _options["options"] = connection_options(
     env, role=BILLING_DB_ROLE, process=env.str("BILLING_PROCESS", default=""), given=_options.get("options", "")
 )
