@@ -86,8 +86,11 @@ def advance(terms: PriceTerms, quantity: Decimal) -> LineAmounts:
 
 
 def usage(terms: PriceTerms, quantity: Decimal, billed: Billed) -> LineAmounts:
-    """A service period's usage less what earlier revisions billed; the difference may be zero or negative."""
-    rated = rate(terms, quantity)
+    """A service period's usage less what earlier revisions billed; the difference may be zero or negative.
+
+    Events may take usage back. A period in which more was taken back than used is rated as one without usage.
+    """
+    rated = rate(terms, max(quantity, Decimal(0)))
     exact = round_scale(rated.amount)
     return LineAmounts(
         quantity=quantity,
