@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from billing_ops.console import explain
-from billing_ops.console.cursors import read_position, write_position
+from billing_ops.console.cursors import read_cursor, write_cursor
 from billing_ops.console.frame import crumb, show
 from billing_ops.kit import clock
 from invoicing.models import InvoiceLine
@@ -43,7 +43,7 @@ def events_page(request: HttpRequest, pk: int) -> HttpResponse:
     subject = line.item.subscription.customer.key
     meter = explain.meter_of(line)
     page = usage.events_of(
-        meter=meter, subject=subject, period=period, after=read_position(request.GET.get("after", "")), limit=PAGE
+        meter=meter, subject=subject, period=period, after=_position(request.GET.get("after", "")), limit=PAGE
     )
     here = {"from": request.GET["from"], "span": request.GET.get("span", "hour")}
     context = {
@@ -58,10 +58,19 @@ def events_page(request: HttpRequest, pk: int) -> HttpResponse:
             for event in page.events
         ],
         "first_url": f"?{urlencode(here)}" if request.GET.get("after") else "",
-        "next_url": f"?{urlencode({**here, 'after': write_position(page.next)})}" if page.next else "",
+        "next_url": f"?{urlencode({**here, 'after': _cursor(page.next)})}" if page.next else "",
     }
     context["breadcrumbs"].append(crumb("Explain", reverse("admin:console_explain", args=[line.pk])))
     return show(request, "console/explain_events.html", context)
+
+
+def _cursor(position: usage.Position) -> str:
+    return write_cursor(position.occurred_at.isoformat(), position.source, position.event_id)
+
+
+def _position(text: str) -> usage.Position | None:
+    parts = read_cursor(text, parts=3)
+    return None if parts is None else usage.Position(datetime.fromisoformat(parts[0]), parts[1], parts[2])
 
 
 def _came_late(line: InvoiceLine, event: usage.CountedEvent) -> bool:

@@ -42,8 +42,9 @@ class JournalFilter(forms.Form):
 def journal_page(request: HttpRequest) -> HttpResponse:
     """Entries with their lines, filtered, newest first."""
     form = JournalFilter(request.GET)
-    chosen = form.cleaned_data if form.is_valid() else {}
-    page = journal.page_of(_chosen(chosen), after=chosen.get("after"), limit=PAGE)
+    valid, chosen = form.is_valid(), form.cleaned_data
+    entries = _chosen(chosen) if valid else Entry.objects.none()
+    page = journal.page_of(entries, after=chosen.get("after"), limit=PAGE)
     kept = {name: request.GET[name] for name in form.fields if name != "after" and request.GET.get(name)}
     context = {
         "title": "Journal",

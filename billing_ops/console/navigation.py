@@ -46,6 +46,7 @@ _MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Events", "bolt", "admin:console_events", "metering.investigate_usage"),
             Entry("Meters", "speed", "admin:metering_meter_changelist", "metering.view_meter"),
+            Entry("Not counted", "do_not_disturb_on", "admin:console_uncounted", "metering.investigate_usage"),
             Entry("Batches", "stacks", "admin:console_batches", "metering.investigate_usage"),
         ),
     ),

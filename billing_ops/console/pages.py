@@ -77,6 +77,8 @@ def _pages() -> list[Page]:
         _page("journal/", "console_journal", journal_page.journal_page, journal),
         _page("accounts/<int:pk>/", "console_account", journal_page.account_page, journal),
         _page("events/", "console_events", usage_pages.events_page, usage),
+        _page("events/one/", "console_event", usage_pages.event_page, usage),
+        _page("uncounted/", "console_uncounted", usage_pages.uncounted_page, usage),
         _page("batches/", "console_batches", usage_pages.batches_page, usage),
         _page("keys/", "console_keys", keys_page.keys_page, "billing_ops.view_apikey"),
         _page("keys/create/", "console_key_create", keys_page.create_key, keys, "POST"),

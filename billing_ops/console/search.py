@@ -12,10 +12,10 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permissi
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.urls import reverse
-from django.utils.http import urlencode
 
-from billing_ops.console.found_events import events_with_id
+from billing_ops.console.usage_pages import story_url
 from invoicing.models import Invoice, Payment, StripeEvent
+from metering import events
 from plans.models import Customer, Subscription
 
 MAX_RESULTS = 20
@@ -56,9 +56,9 @@ def _route(text: str) -> list[tuple[str, Callable[[str], Iterator[Hit]]]]:
     customers = ("plans.view_customer", _customers)
     invoices = ("invoicing.view_invoice", _invoices)
     webhooks = ("invoicing.view_stripeevent", _webhooks)
-    events = ("metering.investigate_usage", _events)
+    usage = ("metering.investigate_usage", _events)
     by_prefix: dict[str, list[tuple[str, Callable[[str], Iterator[Hit]]]]] = {
-        "evt": [webhooks, events],
+        "evt": [webhooks, usage],
         "cus": [("plans.view_customer", _customers_by_stripe_id), webhooks, customers],
         "in": [invoices, webhooks],
         "ch": [("invoicing.view_invoice", _payments), webhooks],
@@ -68,7 +68,7 @@ def _route(text: str) -> list[tuple[str, Callable[[str], Iterator[Hit]]]]:
     stripe_id = re.fullmatch(r"([a-z]+)_[A-Za-z0-9_]+", text)
     if stripe_id and stripe_id[1] in by_prefix:
         return by_prefix[stripe_id[1]]
-    return [invoices, customers, ("plans.view_subscription", _subscriptions), events]
+    return [invoices, customers, ("plans.view_subscription", _subscriptions), usage]
 
 
 def _customer_hit(customer: Customer, *, exact: bool) -> Hit:
@@ -132,6 +132,5 @@ def _subscriptions(text: str) -> Iterator[Hit]:
 
 
 def _events(text: str) -> Iterator[Hit]:
-    for source, subject, event_id in events_with_id(text, limit=MAX_RESULTS):
-        url = f"{reverse('admin:console_events')}?{urlencode({'id': event_id, 'source': source})}"
-        yield Hit("Usage event", event_id, f"{subject} · {source}", url, True)
+    for event in events.find_by_id(event_id=text)[:MAX_RESULTS]:
+        yield Hit("Usage event", event.event_id, f"{event.subject} · {event.source}", story_url(event), True)

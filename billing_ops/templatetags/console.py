@@ -8,10 +8,10 @@ from typing import Any
 
 from django import template
 from django.utils.html import format_html
-from moneyed import Money, get_currency
+from moneyed import CurrencyDoesNotExist, Money, get_currency
 
 from billing_ops.kit.fields import display
-from billing_ops.kit.money import plain, round_amount
+from billing_ops.kit.money import BadCurrency, plain, round_amount
 
 register = template.Library()
 
@@ -24,8 +24,16 @@ def money(value: Money | None) -> str:
 
 @register.filter
 def amount(value: Decimal | None, currency: str) -> str:
-    """A decimal in a currency, rounded as it would be paid: ``{{ 12.341273|amount:"USD" }}`` is $12.34."""
-    return "—" if value is None else display(Money(value, get_currency(currency)))
+    """A decimal in a currency, rounded as it would be paid: ``{{ 12.341273|amount:"USD" }}`` is $12.34.
+
+    In a company's own unit, which is no currency, it is written out.
+    """
+    if value is None:
+        return "—"
+    try:
+        return display(Money(value, get_currency(currency)))
+    except CurrencyDoesNotExist:
+        return exact(value, currency)
 
 
 @register.filter
@@ -44,7 +52,10 @@ def exact_cents(value: Decimal | None, currency: str) -> str:
     """Like :func:`exact`, but never fewer decimals than the currency is written with."""
     if value is None:
         return "—"
-    paid = round_amount(Decimal(value), currency)
+    try:
+        paid = round_amount(Decimal(value), currency)
+    except BadCurrency:  # a company's own unit
+        return exact(value, currency)
     return f"{paid:,} {currency}" if paid == value else exact(value, currency)
 
 

@@ -138,11 +138,39 @@ def test_events_are_found_and_paged_stably(
     browser, url, seen = as_role("engineer"), "/console/events/?subject=acme", []
     while url:
         page = browser.get(url)
-        seen += [event.event_id for event in page.context["events"]]
+        seen += [row["event"].event_id for row in page.context["rows"]]
         url = f"/console/events/{page.context['next_url']}" if page.context["next_url"] else ""
     assert len(seen) == len(set(seen)) == Event.objects.filter(subject="acme").count()
-    one = browser.get("/console/events/?id=req-17&source=gateway").context["events"]
-    assert [event.event_id for event in one] == ["req-17"]
+    for query in ("id=req-17", "id=req-17&source=gateway", "id=req-17&subject=acme"):
+        one = browser.get(f"/console/events/?{query}").context["rows"]
+        assert [row["event"].event_id for row in one] == ["req-17"], query
+    assert browser.get("/console/events/?id=req-17&subject=other").context["rows"] == []
     assert browser.get("/console/events/?after=forged&since=never").status_code == 200
     late = (quiet_desk.now - timedelta(days=1)).strftime("%Y-%m-%d")
-    assert browser.get(f"/console/events/?since={late}&until={late}").context["events"]
+    assert browser.get(f"/console/events/?since={late}&until={late}").context["rows"]
+    backwards = browser.get("/console/events/?since=2025-02-10&until=2025-02-01")
+    assert backwards.context["rows"] == []
+    assert b"before the first day" in backwards.content
+
+
+def test_an_events_story_says_what_each_meter_made_of_it(quiet_desk: "Desk", as_role: AsRole) -> None:
+    browser = as_role("engineer")
+    page = browser.get("/console/events/one/", {"source": "gateway", "id": "req-17"})
+    assert {(one.meter_key, one.verdict) for one in page.context["story"].findings} == {
+        ("context-tokens", "counted"), ("generated-tokens", "counted"),
+    }  # fmt: skip
+    assert browser.get("/console/events/one/", {"source": "elsewhere", "id": "req-17"}).status_code == 404
+
+
+def test_what_is_not_counted_is_shown_with_its_cause(desk: "Desk", as_role: AsRole) -> None:
+    from tests.support.billing import event, send
+
+    stray = event(1, subject="acme", time=desk.now) | {"id": "stray", "type": "image.request"}
+    empty = event(2, subject="acme", time=desk.now) | {"id": "empty", "data": {"generated_tokens": "many"}}
+    other = event(17, subject="acme", time=desk.now, context=5)
+    send([stray, empty, other], at=desk.now)
+    text = as_role("engineer").get("/console/uncounted/").content.decode()
+    assert "No meter listens to “image.request”." in text
+    assert "which these events do not have" in text
+    assert "which is not a number" in text
+    assert "req-17" in text

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 TABLE = Path(__file__).parent / "role_table.csv"
 PEOPLE = ("anonymous", "stranger", "bare", "support", "finance", "engineer")
-EXTRA = {"console_explain_events": "?from=2025-01-06T00&span=day", "console_credit": "?form=0"}
+EXTRA = {
+    "console_explain_events": "?from=2025-01-06T00&span=day",
+    "console_credit": "?form=0",
+    "console_event": "?source=gateway&id=req-17",
+}
 
 
 def _table() -> dict[tuple[str, str], dict[str, int]]:
