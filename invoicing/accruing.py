@@ -42,7 +42,7 @@ def accrue_usage(charge: charges.Charge, *, customer: Customer, at: datetime, ac
     """Book what the charge's cumulative amount adds to what was accrued for its item and period (0 or 1 entries).
 
     Call it with the customer locked. The entry is dated inside the service period, so revenue falls into the period in
-    which the usage happened.
+    which the usage happened; when its books are closed, onto the first open day.
     """
     last = (
         Accrual.objects.filter(item=charge.item, service_start=charge.period.start, service_end=charge.period.end)
@@ -64,6 +64,7 @@ def accrue_usage(charge: charges.Charge, *, customer: Customer, at: datetime, ac
         actor=actor,
         customer_key=customer.key,
         reason_code="usage.accrued",
+        late="move",
     )
     Accrual.objects.create(
         item=charge.item,
@@ -129,6 +130,7 @@ def _recognize(line: InvoiceLine, *, customer: Customer, at: datetime, actor: Ac
         actor=actor,
         customer_key=customer.key,
         refs={"invoice": line.invoice.public_id},
+        late="move",
     )
     Recognition.objects.create(
         line=line,

@@ -106,15 +106,16 @@ def usage_charge(
 
 def billed(item: SubscriptionItem, period: Period, *, below: int | None = None) -> lines.Billed:
     """What earlier revisions billed for that service period, drafts included: their lines exist only once."""
-    rows = InvoiceLine.objects.filter(
-        item=item, price=item.price, service_start=period.start, service_end=period.end
-    ).exclude(invoice__status=Invoice.Status.VOID)
+    rows = InvoiceLine.objects.filter(item=item, price=item.price, service_start=period.start, service_end=period.end)
     if below is not None:
         rows = rows.filter(revision__lt=below)
-    sums = rows.aggregate(last=Max("revision"), exact=Sum("unrounded_amount"), rounded=Sum("amount"))
-    if sums["last"] is None:
-        return lines.Billed()
-    return lines.Billed(revision=sums["last"], exact=sums["exact"], rounded=Decimal(sums["rounded"]))
+    counts = ~Q(invoice__status=Invoice.Status.VOID)  # a void line bills nothing, and its revision is not used again
+    sums = rows.aggregate(
+        last=Max("revision"),
+        exact=Sum("unrounded_amount", filter=counts, default=Decimal(0)),
+        rounded=Sum("amount", filter=counts, default=Decimal(0)),
+    )
+    return lines.Billed(revision=sums["last"] or 0, exact=sums["exact"], rounded=Decimal(sums["rounded"]))
 
 
 def items_of(subscription: Subscription) -> list[SubscriptionItem]:

@@ -112,6 +112,7 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
         actor=STRIPE,
         customer_key=invoice.customer.key,
         refs={"invoice": invoice.public_id, "stripe": payment.charge_id},
+        late="move",
     )
     Payment.objects.create(
         stripe_charge_id=payment.charge_id,
