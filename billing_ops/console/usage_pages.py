@@ -43,7 +43,8 @@ def events_page(request: HttpRequest) -> HttpResponse:
     valid = form.is_valid()
     kept = {name: request.GET[name] for name in form.fields if request.GET.get(name)}
     before = read_cursor(request.GET.get("after", ""), parts=2)
-    found = _found(chosen, (before and (datetime.fromisoformat(before[0]), UUID(before[1]))) or None)
+    position = (datetime.fromisoformat(before[0]), UUID(before[1])) if before else None
+    found = _found(form.cleaned_data, position) if valid else []
     page = found[:PAGE]
     more = len(found) > PAGE
     after = write_cursor(page[-1].occurred_at.isoformat(), str(page[-1].key)) if more else ""
