@@ -240,6 +240,20 @@ def nudge(task: str, *args: Any, broker: str = "") -> None:
         app.send_task(task, args=list(args), connection=connection)
 
 
+def make_drafts(count: int) -> list[str]:
+    """Drafts of one fee each, of customers with a card."""
+    from invoicing import drafting
+    from tests.support.billing import START, TESTER, make_world
+
+    world = make_world()
+    made = []
+    for number in range(count):
+        customer = world.customer(f"cus-{number}")
+        world.subscribe(customer)
+        made += drafting.draft(customer_id=customer.pk, edge=START, at=START, actor=TESTER)
+    return [invoice.public_id for invoice in made]
+
+
 def signed_event(number: int, at: datetime, *, type: str = "charge.updated", secret: str = "whsec_standin") -> Any:  # noqa: S107
     """The body of a Stripe event and the signature that its webhook carries."""
     event = {"id": f"evt_{number}", "object": "event", "type": type, "livemode": False, "created": int(at.timestamp())}

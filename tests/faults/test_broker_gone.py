@@ -11,7 +11,7 @@ import pytest
 from celery import current_app
 
 from billing_ops.kit import nudging
-from tests.faults.rig import Answer, Beat, Caller, KillableBroker, event, nudge, signed_event
+from tests.faults.rig import Answer, Beat, Caller, KillableBroker, event, make_drafts, nudge, signed_event
 from tests.stripe_standin.process import Standin
 from tests.support.processes import Web, Worker, wait_until
 
@@ -96,20 +96,6 @@ def test_requests_are_answered_at_once_and_their_work_is_found_later(
         beat.stop()
         worker.stop()
         web.stop()
-
-
-def make_drafts(count: int) -> list[str]:
-    """Drafts of one fee each, of customers with a card."""
-    from invoicing import drafting
-    from tests.support.billing import START, TESTER, make_world
-
-    world = make_world()
-    made = []
-    for number in range(count):
-        customer = world.customer(f"cus-{number}")
-        world.subscribe(customer)
-        made += drafting.draft(customer_id=customer.pk, edge=START, at=START, actor=TESTER)
-    return [invoice.public_id for invoice in made]
 
 
 def ask(caller: Caller, drafts: Iterator[str], numbers: range) -> None:

@@ -51,6 +51,12 @@ class Program:
                 start_new_session=True,
             )  # fmt: skip
 
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it and its children without warning (SIGKILL)."""
         self._end(signal.SIGKILL)
