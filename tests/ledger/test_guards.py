@@ -58,6 +58,33 @@ def test_an_entry_across_units_without_its_rate() -> None:
         )
 
 
+def test_an_entry_across_units_with_its_rate_is_accepted() -> None:
+    lines = [account(code, unit=unit).pk for unit in ("USD", "EUR") for code in ("6000", "1010")]
+    entry = raw_entry(movement=movements.PAYMENT_FEE, lines=4, fx_rate="1.087")
+    raw_lines(
+        (entry, 1, lines[0], "USD", 1, "100", None, None),
+        (entry, 2, lines[1], "USD", -1, "100", None, None),
+        (entry, 3, lines[2], "EUR", 1, "92", None, None),
+        (entry, 4, lines[3], "EUR", -1, "92", None, None),
+    )
+    sql("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_one_wrong_entry_among_right_ones_of_every_sort() -> None:
+    """What a reversal needs is looked at rule by rule; the rest of its batch is too."""
+    old = accrue("a", "1")
+    fees, clearing = pair()
+    with refused("ledger_line_balanced"):
+        undo = raw_entry(movement=movements.ENTRY_REVERSED, reverses_id=old.pk)
+        fee = raw_entry(movement=movements.PAYMENT_FEE)
+        raw_lines(
+            (undo, 1, account("1110", customer="cus-1").pk, "USD", -1, "1", 2, "0"),
+            (undo, 2, account("4000").pk, "USD", 1, "1", None, None),
+            (fee, 1, fees, "USD", 1, "2", None, None),
+            (fee, 2, clearing, "USD", -1, "1", None, None),
+        )
+
+
 def test_memo_lines_do_not_balance_real_ones() -> None:
     grant = give("g", "5", kind="goodwill")
     balance = Balance.objects.get(account=grant.account)
@@ -473,7 +500,10 @@ def test_a_period_keeps_its_days_and_stays_closed() -> None:
             " SELECT book_id, starts_on + 3, ends_before, 'open', '' FROM ledger_period WHERE id = %s",
             march.pk,
         )
-    sql("UPDATE ledger_period SET status = 'closed', closed_at = now() WHERE id = %s", march.pk)
+    sql("UPDATE ledger_period SET status = 'soft_closed', closed_at = now() WHERE id = %s", march.pk)
+    with refused("ledger_entry_period_open"):
+        raw_entry(period_id=march.pk)
+    sql("UPDATE ledger_period SET status = 'closed' WHERE id = %s", march.pk)
     with refused("ledger_period_stays_closed"):
         sql("UPDATE ledger_period SET status = 'open', closed_at = NULL WHERE id = %s", march.pk)
     with refused("ledger_entry_period_open"):

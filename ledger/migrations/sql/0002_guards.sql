@@ -127,8 +127,11 @@ END $$;
 CREATE FUNCTION ledger_lock_accounts(in_book bigint, codes json, customers json, dimensions json, units json)
 RETURNS TABLE (code text, customer_key text, dimension text, unit text, account_id bigint, normal_side smallint,
                materialised boolean, net numeric, held numeric, floor numeric, version bigint)
-LANGUAGE sql SECURITY DEFINER ROWS 1000
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1000
 SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH found AS MATERIALIZED (
         SELECT k.*, a.id, a.normal_side, a.materialised
           FROM ROWS FROM (json_array_elements_text(codes), json_array_elements_text(customers),
@@ -146,8 +149,8 @@ SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off SET enabl
             SELECT * FROM ledger_balance x WHERE x.account_id = wanted.id FOR NO KEY UPDATE OFFSET 0) b)
     SELECT f.code, f.customer_key, f.dimension, f.unit, f.id, f.normal_side, f.materialised,
            f.normal_side * (l.debits - l.credits), nullif(l.held, 0), l.min_available, l.version
-      FROM found f LEFT JOIN locked l ON l.account_id = f.id
-$$;
+      FROM found f LEFT JOIN locked l ON l.account_id = f.id;
+END $$;
 
 CREATE FUNCTION ledger_lock_wallet(customer text, in_unit text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp AS $$
