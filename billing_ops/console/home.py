@@ -1,5 +1,6 @@
 """Home: usage now, money this month, and the work that fails or waits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,7 +82,7 @@ def _overdue(at: datetime) -> Count:
     return Count("pk", filter=Q(due_at__lt=at))
 
 
-def _figure(row: dict[str, Any]) -> dict[str, Any]:
+def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "sum": Money(row["sum"] or 0, get_currency(row["currency"]))}
 
 

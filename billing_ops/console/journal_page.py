@@ -45,7 +45,9 @@ def journal_page(request: HttpRequest) -> HttpResponse:
     valid, chosen = form.is_valid(), form.cleaned_data
     entries = _chosen(chosen) if valid else Entry.objects.none()
     page = journal.page_of(entries, after=chosen.get("after"), limit=PAGE)
-    kept = {name: request.GET[name] for name in form.fields if name != "after" and request.GET.get(name)}
+    kept: dict[str, str] = {
+        name: request.GET[name] for name in form.fields if name != "after" and request.GET.get(name)
+    }
     context = {
         "title": "Journal",
         "header_note": "Every entry balances; nothing in it is ever changed.",
@@ -53,7 +55,7 @@ def journal_page(request: HttpRequest) -> HttpResponse:
         "filtered": bool(kept),
         "page": page,
         "first_url": f"?{urlencode(kept)}" if chosen.get("after") else "",
-        "next_url": f"?{urlencode({**kept, 'after': page.next_after})}" if page.next_after else "",
+        "next_url": f"?{urlencode({**kept, 'after': str(page.next_after)})}" if page.next_after else "",
     }
     return show(request, "console/journal.html", context)
 

@@ -34,6 +34,10 @@ class Hit:
     exact: bool = False
 
 
+Search = tuple[str, Callable[[str], Iterator[Hit]]]
+"""The permission that it needs, and how it looks."""
+
+
 def find(query: str, user: User) -> list[Hit]:
     """What ``query`` names, for what this person may see; exact matches first."""
     text = query.replace("\x00", "").strip()
@@ -51,13 +55,13 @@ def _all(text: str, user: User) -> Iterator[Hit]:
             yield from search(text)
 
 
-def _route(text: str) -> list[tuple[str, Callable[[str], Iterator[Hit]]]]:
+def _route(text: str) -> list[Search]:
     """The searches that fit the shape of the text, in order."""
-    customers = ("plans.view_customer", _customers)
-    invoices = ("invoicing.view_invoice", _invoices)
-    webhooks = ("invoicing.view_stripeevent", _webhooks)
-    usage = ("metering.investigate_usage", _events)
-    by_prefix: dict[str, list[tuple[str, Callable[[str], Iterator[Hit]]]]] = {
+    customers: Search = ("plans.view_customer", _customers)
+    invoices: Search = ("invoicing.view_invoice", _invoices)
+    webhooks: Search = ("invoicing.view_stripeevent", _webhooks)
+    usage: Search = ("metering.investigate_usage", _events)
+    by_prefix: dict[str, list[Search]] = {
         "evt": [webhooks, usage],
         "cus": [("plans.view_customer", _customers_by_stripe_id), webhooks, customers],
         "in": [invoices, webhooks],

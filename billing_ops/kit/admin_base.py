@@ -69,7 +69,7 @@ def _check_acts(admin: type) -> None:
                     raise ImproperlyConfigured(f"{admin.__name__}.{name}: an action without a dialog would run on GET.")
 
 
-class RecordList(ChangeList):
+class RecordList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """A list whose rows lead to the record's own page, when it has one."""
 
     def url_for_result(self, result: Model) -> str:
@@ -100,7 +100,7 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
     list_per_page = 50
     list_max_show_all = 50
     show_full_result_count = False
-    show_facets = 0  # type: ignore[assignment]  # ShowFacets.NEVER: facets count the whole table
+    show_facets = 0  # ShowFacets.NEVER: facets count the whole table
     actions = ()
     list_filter_sheet = True
     compressed_fields = False
@@ -206,7 +206,7 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types
         if callable(shown):
             shown = shown()
         try:
-            label = self.model._meta.get_field(name).verbose_name  # type: ignore[union-attr]
+            label = self.model._meta.get_field(name).verbose_name
         except FieldDoesNotExist:
             label = name.replace("_", " ")
         return Row(str(label), shown)

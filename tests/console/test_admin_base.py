@@ -15,7 +15,7 @@ def _admin(**members: Any) -> type:
 
 @pytest.mark.parametrize("listing", ["actions_list", "actions_detail", "actions_row"])
 def test_an_action_without_permissions_is_refused(listing: str) -> None:
-    @action(description="Danger")
+    @action(description="Danger")  # type: ignore[untyped-decorator]
     def danger(self: Any, request: Any) -> None: ...
 
     with pytest.raises(ImproperlyConfigured, match="without permissions"):
@@ -23,7 +23,7 @@ def test_an_action_without_permissions_is_refused(listing: str) -> None:
 
 
 def test_an_action_in_a_menu_is_looked_at_too() -> None:
-    @action(description="Danger")
+    @action(description="Danger")  # type: ignore[untyped-decorator]
     def danger(self: Any, request: Any) -> None: ...
 
     with pytest.raises(ImproperlyConfigured, match="without permissions"):
@@ -31,7 +31,7 @@ def test_an_action_in_a_menu_is_looked_at_too() -> None:
 
 
 def test_an_action_that_would_run_on_get_is_refused() -> None:
-    @action(description="Danger", permissions=["ledger.issue_credit"])
+    @action(description="Danger", permissions=["ledger.issue_credit"])  # type: ignore[untyped-decorator]
     def danger(self: Any, request: Any) -> None: ...
 
     with pytest.raises(ImproperlyConfigured, match="would run on GET"):
@@ -62,4 +62,4 @@ def test_every_registered_class_stands_on_the_base_and_cannot_edit() -> None:
         assert not registered.has_change_permission(request)
         assert not registered.has_delete_permission(request)
         names = {pattern.name for pattern in registered.get_urls()}
-        assert not [name for name in names if name.endswith(("_add", "_delete", "_history"))]
+        assert not [name for name in names if str(name).endswith(("_add", "_delete", "_history"))]

@@ -58,8 +58,8 @@ def test_available_is_credits_less_holds_and_unbilled_use() -> None:
 
     rich = Standing(CustomerBalances(goodwill_credits=Decimal(10), held=Decimal(3), unbilled=Decimal("2.5")))
     poor = Standing(CustomerBalances(goodwill_credits=Decimal(1), unbilled=Decimal("2.5")))
-    assert (rich.available, rich.shortfall) == (Decimal("4.5"), 0)
-    assert (poor.available, poor.shortfall) == (0, Decimal("1.5"))
+    assert (rich.available, rich.shortfall) == (Decimal("4.5"), Decimal(0))
+    assert (poor.available, poor.shortfall) == (Decimal(0), Decimal("1.5"))
 
 
 def test_an_act_that_cannot_be_done_stays_and_says_why(quiet_desk: "Desk", as_role: AsRole) -> None:

@@ -80,5 +80,5 @@ def _key(name: str, desk: "Desk") -> str:
         "console_key_revoke": ApiKey,
     }
     if name in first:
-        return str(first[name].objects.order_by("pk")[0].pk)
+        return str(first[name]._default_manager.order_by("pk")[0].pk)
     return str(rows.get(name, ""))
