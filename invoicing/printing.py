@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from moneyed import Money
 
 from billing_ops.kit.fields import display
+from billing_ops.kit.money import round_money
 from invoicing.finalizing import bill_to
 from invoicing.models import Invoice, InvoiceLine
 from invoicing.rules.lines import RULES
@@ -67,10 +69,18 @@ def _line(line: InvoiceLine, zone: ZoneInfo) -> PrintedLine:
     return PrintedLine(
         description=line.description,
         period=f"{_day(line.service_start, zone)} – {_last_day(line, zone)}",
-        steps=tuple(f"{step['label']}" for step in line.working),
+        steps=(*(f"{step['label']}" for step in line.working), *_billed_before(line)),
         rule=RULES.get(line.rule, ""),
         amount=display(line.amount),
     )
+
+
+def _billed_before(line: InvoiceLine) -> list[str]:
+    """What makes a difference out of the whole period's amount."""
+    if line.revision == 1:
+        return []
+    whole = round_money(Money(line.cumulative_amount, line.currency))
+    return [f"{display(whole)} in all, of which {display(whole - line.amount)} was billed before"]
 
 
 def _sums(invoice: Invoice) -> list[tuple[str, str]]:
@@ -79,7 +89,9 @@ def _sums(invoice: Invoice) -> list[tuple[str, str]]:
         rows.append(("Credits applied", display(-invoice.credits_applied)))
     rows += [("Tax", display(invoice.tax_total)), ("Total", display(invoice.total))]
     if invoice.balance_applied.amount:
-        rows.append(("Customer balance applied", display(-invoice.balance_applied)))
+        moved = invoice.balance_applied.amount < 0
+        label = "Moved to the customer balance" if moved else "Customer balance applied"
+        rows.append((label, display(-invoice.balance_applied)))
     if invoice.amount_paid.amount:
         rows.append(("Paid", display(-invoice.amount_paid)))
     rows.append(("Amount due", display(invoice.amount_due - invoice.amount_paid)))

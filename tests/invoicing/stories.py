@@ -60,7 +60,10 @@ def join(
 ) -> Customer:
     """A customer with a card, subscribed to a plan; with ``begin`` its first edge is billed."""
     made = enrolling.enroll(
-        key=key, details=CustomerDetails(name=key.title(), currency=currency, **details), at=START, actor=TESTER
+        key=key,
+        details=CustomerDetails(name=details.pop("name", key.title()), currency=currency, **details),
+        at=START,
+        actor=TESTER,
     )
     if card:
         made = give_card(made, card)
