@@ -15,7 +15,7 @@ admin.site.unregister(Group)
 class AuditEntryAdmin(RecordAdmin):
     """Who did what, when and why."""
 
-    list_display = ("at", "who", "action", "subject_key", "customer_key", "summary", "ticket")
+    list_display = ("at", "who", "summary", "customer_key", "ticket")
     list_filter = ("actor_type",)
     search_fields = ("=customer_key", "=subject_key", "=actor_id", "=action", "=ticket", "=request_id")
     search_help_text = "Customer, subject, actor, action, ticket or request id, in full"

@@ -1,5 +1,6 @@
 """Invoices and the tries to collect them. An invoice's page is the console's."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -18,7 +19,7 @@ ATTEMPT_TONES = {"pending": "warn", "succeeded": "good", "failed": "bad"}
 class InvoiceAdmin(RecordAdmin):
     """Every bill, drafts included."""
 
-    list_display = ("name", "customer_link", "state", "total_text", "due_text", "drafted_at", "finalized_at", "due_at")
+    list_display = ("name", "customer_link", "state", "total_text", "due_text", "finalised_at", "due_at")
     list_filter = ("status", "currency")
     search_fields = ("=number", "=public_id", "=stripe_id", "=customer__key")
     search_help_text = "Number, id, Stripe id or customer key, in full"
@@ -40,6 +41,10 @@ class InvoiceAdmin(RecordAdmin):
     @admin.display(description="Status", ordering="status")
     def state(self, invoice: Invoice) -> str:
         return badge(invoice.get_status_display(), INVOICE_TONES.get(invoice.status, ""))
+
+    @admin.display(description="Finalised", ordering="finalized_at")
+    def finalised_at(self, invoice: Invoice) -> datetime | None:
+        return invoice.finalized_at
 
     @admin.display(description="Total", ordering="total")
     def total_text(self, invoice: Any) -> str:
