@@ -5,7 +5,7 @@ The entries are formatted and sent in pieces, so that the server reads one while
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -24,6 +24,7 @@ LINE_COLUMNS = "entry_id, line_no, account_id, unit, side, amount, account_versi
 
 _PIECE = 100
 _NULL = "\\N"
+_NO_REFS = "\t\t\t"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -78,12 +79,25 @@ def copy_in(book_id: int, rows: Sequence[Decided]) -> None:
 
 
 def entry_text(book_id: int, rows: Sequence[Decided]) -> str:
-    """The entries in the text format of COPY."""
-    days: dict[int, str] = {}
+    """The entries in the text format of COPY. What an entry shares with the one before it is formatted once."""
+    lines = []
+    day: Day | None = None
+    last: EntryDraft | None = None
+    dated = signed = ""
     for row in rows:
-        if id(row.day) not in days:
-            days[id(row.day)] = row.day.text
-    return "".join([_entry(row, book_id, days[id(row.day)]) for row in rows])
+        draft = row.draft
+        if row.day is not day:
+            day, dated = row.day, row.day.text
+        if last is None or not _signed_alike(draft, last):
+            signed = _signature(draft)
+        last = draft
+        metadata = _clean(json.dumps(dict(draft.metadata))) if draft.metadata else "{}"
+        lines.append(
+            f"{row.id}\t{row.public_hex}\t{book_id}\t{_clean(draft.source)}\t{_clean(draft.key)}\t{_clean(draft.movement)}\t"
+            f"{dated}\t{len(draft.lines)}\t{_null(draft.reverses_id)}\t{_clean(draft.customer_key)}\t"
+            f"{_refs(draft.refs) if draft.refs else _NO_REFS}\t{signed}\t{metadata}\n"
+        )
+    return "".join(lines)
 
 
 def line_text(rows: Sequence[Decided]) -> str:
@@ -91,21 +105,26 @@ def line_text(rows: Sequence[Decided]) -> str:
     return "".join([row.lines for row in rows])
 
 
-def _entry(row: Decided, book_id: int, day: str) -> str:
-    draft = row.draft
-    invoice = grant = stripe = batch = ""
-    if draft.refs:
-        refs = draft.refs
-        invoice, grant = _clean(refs.get("invoice", "")), _clean(refs.get("grant", ""))
-        stripe, batch = _clean(refs.get("stripe", "")), _clean(refs.get("batch", ""))
-    metadata = _clean(json.dumps(dict(draft.metadata))) if draft.metadata else "{}"
+def _signed_alike(one: EntryDraft, two: EntryDraft) -> bool:
     return (
-        f"{row.id}\t{row.public_hex}\t{book_id}\t{_clean(draft.source)}\t{_clean(draft.key)}\t{_clean(draft.movement)}\t"
-        f"{day}\t{len(draft.lines)}\t{_null(draft.reverses_id)}\t{_clean(draft.customer_key)}\t"
-        f"{invoice}\t{grant}\t{stripe}\t{batch}\t{draft.actor.type}\t{_clean(draft.actor.id)}\t"
-        f"{_clean(draft.reason_code)}\t{_clean(draft.reason_note)}\t{_clean(draft.ticket)}\t{_null(draft.approval_id)}\t"
-        f"{_null(draft.fx_rate)}\t{metadata}\n"
+        one.actor is two.actor
+        and one.reason_code == two.reason_code
+        and one.reason_note == two.reason_note
+        and one.ticket == two.ticket
+        and one.approval_id == two.approval_id
+        and one.fx_rate == two.fx_rate
     )
+
+
+def _signature(draft: EntryDraft) -> str:
+    return (
+        f"{draft.actor.type}\t{_clean(draft.actor.id)}\t{_clean(draft.reason_code)}\t{_clean(draft.reason_note)}\t"
+        f"{_clean(draft.ticket)}\t{_null(draft.approval_id)}\t{_null(draft.fx_rate)}"
+    )
+
+
+def _refs(refs: Mapping[str, str]) -> str:
+    return "\t".join([_clean(refs.get(name, "")) for name in ("invoice", "grant", "stripe", "batch")])
 
 
 def _clean(text: str) -> str:

@@ -2,7 +2,8 @@
 
 Posting a batch (one transaction; all of it or nothing):
 
-1. recognise entries that are already there by their key: same content is answered, other content refused;
+1. recognise entries that are already there by their key: same content is answered, other content refused (a large batch
+   is taken to be new, and looked at if it is refused);
 2. keep the periods of its days from being closed, and refuse what belongs to a closed one;
 3. find or open the accounts;
 4. lock the stored balances they keep, in the order of their ids;
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 _ATTEMPTS = 5
+_FEW = 50
+"""Up to so many keys are looked for before they are written; a larger batch is taken to be new until it is refused."""
+_SAME_KEY = "ledger_entry_one_per_key"
 
 
 class EntryDiffers(IdempotencyMismatch):
@@ -115,21 +119,24 @@ def post_many(drafts: Sequence[EntryDraft], *, at: datetime) -> list[Posted]:
 
     The answers are in the order of the drafts. A key that comes twice in one batch with the same content is one entry.
     """
+    look = len(drafts) <= _FEW
     for attempt in range(1, _ATTEMPTS + 1):
         known: Mapping[replays.Identity, replays.Earlier] = {}
         try:
             with transaction.atomic():
-                known = replays.find(drafts)
+                known = replays.find(drafts) if look else {}
                 return _post(drafts, known, at)
-        except (Overdraft, PeriodClosed):
-            if len(replays.find(drafts)) == len(known):
-                raise
-            # someone else posted one of these keys meanwhile, and that is why: answer as they were answered
-        except (IntegrityError, DataError) as refused:
-            rule = violated_rule(refused) if isinstance(refused, IntegrityError) else "data"
-            if rule != "ledger_entry_one_per_key" or attempt == _ATTEMPTS:
-                raise _explained(rule, drafts) from refused
-    raise AssertionError("unreachable: the last attempt answers or raises")
+        except (BillingError, IntegrityError, DataError) as error:
+            refused, rule = error, violated_rule(error)
+        if attempt == _ATTEMPTS or isinstance(refused, DataError):
+            break
+        # Who posts a key that is there, or that someone else is posting, may be refused for what that entry left.
+        if look and rule != _SAME_KEY and len(replays.find(drafts)) == len(known):
+            break
+        look = True
+    if isinstance(refused, (IntegrityError, DataError)):
+        raise _explained(rule or "data", drafts) from refused
+    raise refused
 
 
 def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: str, reason_note: str = "") -> Entry:

@@ -140,6 +140,28 @@ def test_the_same_key_and_other_content_is_refused_by_name(
     assert Entry.objects.count() == (0 if together else 1)
 
 
+@pytest.mark.parametrize("count", [2, 120])
+def test_a_batch_that_comes_again_whole_or_in_part_is_answered(count: int) -> None:
+    batch = [draft(f"k{number}", customer=f"cus-{number % 7}") for number in range(count)]
+    first = posting.post_many(batch, at=AT)
+    assert not any(posted.replayed for posted in first)
+    again = posting.post_many([*batch, draft("new")], at=AT)
+    assert [posted.id for posted in again[:-1]] == [posted.id for posted in first]
+    assert [posted.replayed for posted in again] == [True] * count + [False]
+    with pytest.raises(EntryDiffers) as caught:
+        posting.post_many([draft("newer"), *batch[:-1], replace(batch[-1], ticket="x")], at=AT)
+    assert caught.value.details == {"differs": ["ticket"], "key": f"k{count - 1}"}
+    assert Entry.objects.count() == count + 1
+
+
+def test_a_large_batch_with_a_mistake_names_it() -> None:
+    batch = [draft(f"k{number}") for number in range(80)]
+    with pytest.raises(InvalidEntry) as caught:
+        posting.post_many([*batch, replace(draft("wrong"), movement="no\tsuch")], at=AT)
+    assert caught.value.details["rule"] == "event_type"
+    assert not Entry.objects.exists()
+
+
 def test_one_key_may_be_used_by_two_sources() -> None:
     posting.post_many([draft("a"), draft("a", source="import")], at=AT)
     assert Entry.objects.count() == 2

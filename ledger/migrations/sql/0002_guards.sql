@@ -231,30 +231,35 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock_shared(ledger_period_lock_class(), p.id::int)
        FROM (SELECT DISTINCT period_id AS id FROM n ORDER BY 1) p;
-    SELECT n.id, CASE
+    -- Rules of kind and date, once for entries that share them.
+    SELECT d.id, CASE
             WHEN t.code IS NULL THEN 'ledger_entry_event_type'
-            WHEN p.id IS NULL OR p.book_id <> n.book_id THEN 'ledger_entry_period'
+            WHEN p.id IS NULL OR p.book_id <> d.book_id THEN 'ledger_entry_period'
             WHEN p.status <> 'open' THEN 'ledger_entry_period_open'
-            WHEN n.reverses_id IS NOT NULL AND NOT (r.reverses_id IS NULL AND r.line_count = n.line_count
-                 AND r.book_id = n.book_id) IS TRUE THEN 'ledger_entry_reverses'
-            WHEN n.created_xid <> pg_current_xact_id() OR n.recorded_at < now() - interval '1 second'
-                 OR n.recorded_at > clock_timestamp() + interval '1 second' THEN 'ledger_entry_recorded_now'
             ELSE 'ledger_entry_effective_day' END AS rule
       INTO bad
-      FROM n
-      LEFT JOIN ledger_event_type t ON t.code = n.event_type
-      LEFT JOIN ledger_book b ON b.id = n.book_id
-      LEFT JOIN LATERAL (SELECT * FROM ledger_period WHERE id = n.period_id OFFSET 0) p ON true
-      LEFT JOIN LATERAL (SELECT * FROM ledger_entry WHERE n.reverses_id IS NOT NULL AND id = n.reverses_id OFFSET 0) r
-           ON true
-     WHERE (t.code IS NOT NULL AND p.book_id = n.book_id AND p.status = 'open'
-            AND n.effective_on = (n.effective_at AT TIME ZONE b.timezone)::date
-            AND n.effective_on >= p.starts_on AND n.effective_on < p.ends_before
-            AND n.created_xid = pg_current_xact_id()
-            AND n.recorded_at BETWEEN now() - interval '1 second' AND clock_timestamp() + interval '1 second'
-            AND (n.reverses_id IS NULL
-                 OR (r.reverses_id IS NULL AND r.line_count = n.line_count AND r.book_id = n.book_id))) IS NOT TRUE
+      FROM (SELECT event_type, book_id, period_id, effective_at, effective_on, min(id) AS id
+              FROM n GROUP BY 1, 2, 3, 4, 5) d
+      LEFT JOIN ledger_event_type t ON t.code = d.event_type
+      LEFT JOIN ledger_book b ON b.id = d.book_id
+      LEFT JOIN LATERAL (SELECT * FROM ledger_period WHERE id = d.period_id OFFSET 0) p ON true
+     WHERE (t.code IS NOT NULL AND p.book_id = d.book_id AND p.status = 'open'
+            AND d.effective_on = (d.effective_at AT TIME ZONE b.timezone)::date
+            AND d.effective_on >= p.starts_on AND d.effective_on < p.ends_before) IS NOT TRUE
      LIMIT 1;
+    IF NOT FOUND THEN
+        SELECT n.id, 'ledger_entry_recorded_now' AS rule INTO bad FROM n
+         WHERE (n.created_xid = pg_current_xact_id() AND n.recorded_at >= now() - interval '1 second'
+                AND n.recorded_at <= clock_timestamp() + interval '1 second') IS NOT TRUE
+         LIMIT 1;
+    END IF;
+    IF NOT FOUND THEN
+        SELECT n.id, 'ledger_entry_reverses' AS rule INTO bad FROM n
+          LEFT JOIN LATERAL (SELECT * FROM ledger_entry WHERE id = n.reverses_id OFFSET 0) r ON true
+         WHERE n.reverses_id IS NOT NULL
+           AND (r.reverses_id IS NULL AND r.line_count = n.line_count AND r.book_id = n.book_id) IS NOT TRUE
+         LIMIT 1;
+    END IF;
     IF FOUND THEN
         PERFORM ledger_refuse(bad.rule, format('Entry %s breaks the rule %s.', bad.id, bad.rule));
     END IF;
