@@ -1,7 +1,7 @@
 """Look at raw events: find them, and tell what became of one. Conflicts and batches are listed here, too."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,14 @@ from django.db.models import QuerySet
 from billing_ops.kit.periods import Period
 from metering.models import Batch, Conflict, Source
 from metering.rules.aggregation import Verdict
-from metering.rules.envelope import key_of
+from metering.rules.envelope import BACKFILL_START, key_of
 from metering.rules.payload import read_data
 from metering.rules.windows import hour_of
 from metering.sql import statement
 from metering.usage import plain_quantity
+
+_FIRST, _LAST = BACKFILL_START, datetime(2100, 1, 1, tzinfo=UTC)
+_SHORTEST = timedelta(minutes=1)
 
 MAX_SOURCES = 5_000
 """An id without a source is looked up in at most so many sources."""
@@ -70,18 +73,49 @@ def find(
 ) -> list[StoredEvent]:
     """Events newest first, at most ``limit``; go on with ``before`` = (occurred_at, key) of the last one.
 
-    Give a subject or a short period: nothing else has an index.
+    A subject has an index. Without one, time is walked backwards in spans that grow until there are enough events, so
+    a rare type takes as long as reading the period takes.
     """
+    start, end = (period.start, period.end) if period else (_FIRST, _LAST)
+    if subject is not None:
+        return _span(subject=subject, type=type, start=start, end=end, before=before, limit=limit)
+    if before is not None:
+        end = min(end, before[0] + timedelta(microseconds=1))
+    found: list[StoredEvent] = []
+    lower, length = max(start, min(end, _arrived_last()) - _SHORTEST), _SHORTEST
+    while True:
+        found += _span(subject=None, type=type, start=lower, end=end, before=before, limit=limit - len(found))
+        if len(found) == limit or lower <= start:
+            return found
+        length *= 8
+        lower, end = max(start, lower - length), lower
+
+
+def _span(
+    *,
+    subject: str | None,
+    type: str | None,
+    start: datetime,
+    end: datetime,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[StoredEvent]:
     return _events(
         "find_events",
         subject=subject,
         type=type,
-        start=period and period.start,
-        end=period and period.end,
+        start=start,
+        end=end,
         before_time=before and before[0],
         before_key=before and before[1],
         limit=limit,
     )
+
+
+def _arrived_last() -> datetime:
+    """About when the newest event happened: where to begin walking backwards."""
+    newest = Batch.objects.order_by("-pk").values_list("last_occurred_at", flat=True).first()
+    return newest or _FIRST
 
 
 def find_by_id(*, event_id: str, source: str | None = None) -> list[StoredEvent]:

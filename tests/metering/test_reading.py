@@ -106,6 +106,13 @@ def test_an_event_is_found_by_source_and_id_by_id_alone_and_by_customer_type_and
     assert {e.event_id for e in events.find(period=hour)} == {"ev-3", "ev-1", "ev-x"}
     assert [e.event_id for e in events.find(period=hour, subject="cus-2", type="llm.request")] == ["ev-x"]
     assert events.find(type="storage") == []
+    everything = events.find(limit=100)
+    assert len(everything) == 7
+    walked: list[events.StoredEvent] = []
+    while page := events.find(before=(walked[-1].occurred_at, walked[-1].key) if walked else None, limit=2):
+        walked += page
+    assert walked == everything
+    assert [e.occurred_at for e in everything] == sorted((e.occurred_at for e in everything), reverse=True)
 
 
 def test_the_story_of_an_event_says_what_each_meter_made_of_it() -> None:

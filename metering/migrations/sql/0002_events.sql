@@ -14,6 +14,9 @@ CREATE TABLE metering_event (
 -- A customer's period; and the events of a batch that is to be folded.
 CREATE INDEX metering_event_subject ON metering_event (subject, occurred_at);
 CREATE INDEX metering_event_batch ON metering_event (batch_id);
+-- Somebody's search by time alone. Events arrive nearly in order, so a summary of each range of pages is enough, and free.
+CREATE INDEX metering_event_time ON metering_event USING brin (occurred_at)
+    WITH (pages_per_range = 32, autosummarize = on);
 
 -- A safety net: months are made before their first event is written.
 CREATE TABLE metering_event_default PARTITION OF metering_event DEFAULT;
