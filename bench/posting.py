@@ -8,6 +8,9 @@ their keys, locks, decides, formats and copies, and the triggers check and move 
 exactly the rows that the door writes (entries and lines, already formatted) into a twin of the two tables with the same
 indexes and check constraints but without triggers: no rule across rows, no stored balance. The two are interleaved
 batch by batch; the ratio is of the medians of rounds. Then the tables grow by ``--scale`` and both are measured again.
+
+Beside the wall clock stands the processor time of client and database backend (where ``/proc`` shows it): on a busy
+machine that is the ratio to trust.
 """
 
 import argparse
@@ -69,6 +72,16 @@ def make_database(name: str) -> tuple[str, Callable[[], None]]:
     return server.url(name), drop
 
 
+def processor_seconds(backend: int) -> float:
+    """Processor time that this process and its database backend have used."""
+    used = time.process_time()
+    stat = Path(f"/proc/{backend}/stat")
+    if stat.exists():
+        fields = stat.read_text().rpartition(")")[2].split()
+        used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
 class Bench:
     """Batches through the door and through COPY, on one connection."""
 
@@ -77,7 +90,9 @@ class Bench:
 
         self.actor = system("bench")
         self.number = 0
-        self.written: list[tuple[int, Any]] = []
+        self.batch: list[Any] = []
+        self.written: tuple[int, Any] = (0, [])
+        self.texts = ("", "")
 
     def drafts(self) -> list[Any]:
         """The next batch, each entry of another customer, in an order that is not the accounts'."""
@@ -96,58 +111,79 @@ class Bench:
         self.number += 1
         return made
 
-    def door(self, batches: int) -> float:
-        """Seconds for that many batches through the door."""
+    def prepare_door(self) -> None:
+        """Make the drafts of the next batch."""
+        self.batch = self.drafts()
+
+    def door(self) -> None:
+        """Post the batch, and keep what was copied in."""
         from ledger import copying, posting
 
-        work = [self.drafts() for _ in range(batches)]
-        kept, copy_in = self.written, copying.copy_in
+        copy_in = copying.copy_in
 
         def keep(book_id: int, rows: Any) -> None:
             copy_in(book_id, rows)
-            kept.append((book_id, rows))
+            self.written = (book_id, rows)
 
         copying.copy_in = keep
         try:
-            begun = time.perf_counter()
-            for drafts in work:
-                posting.post_many(drafts, at=AT)
-            return time.perf_counter() - begun
+            posting.post_many(self.batch, at=AT)
         finally:
             copying.copy_in = copy_in
 
-    def raw(self) -> float:
-        """Seconds for COPY of the rows that the door wrote last."""
+    def prepare_raw(self) -> None:
+        """Format what the door wrote."""
+        from ledger import copying
+
+        book_id, rows = self.written
+        self.texts = (copying.entry_text(book_id, rows), copying.line_text(rows))
+
+    def raw(self) -> None:
+        """COPY the same rows into the twins."""
         from django.db import connection, transaction
 
         from ledger import copying
 
-        texts = [(copying.entry_text(book_id, rows), copying.line_text(rows)) for book_id, rows in self.written]
-        self.written.clear()
-        begun = time.perf_counter()
-        for entries, lines in texts:
-            with transaction.atomic(), connection.cursor() as cursor:
-                with cursor.copy(f"COPY raw_entry ({copying.ENTRY_COLUMNS}) FROM STDIN") as copy:
-                    copy.write(entries)
-                with cursor.copy(f"COPY raw_line ({copying.LINE_COLUMNS}) FROM STDIN") as copy:
-                    copy.write(lines)
-        return time.perf_counter() - begun
+        with transaction.atomic(), connection.cursor() as cursor:
+            with cursor.copy(f"COPY raw_entry ({copying.ENTRY_COLUMNS}) FROM STDIN") as copy:
+                copy.write(self.texts[0])
+            with cursor.copy(f"COPY raw_line ({copying.LINE_COLUMNS}) FROM STDIN") as copy:
+                copy.write(self.texts[1])
+
+    def grow(self, batches: int) -> None:
+        """Let the history of both grow by that many batches."""
+        for _ in range(batches):
+            self.prepare_door()
+            self.door()
+            self.prepare_raw()
+            self.raw()
 
 
 def measure(bench: Bench, *, rounds: int, batches: int, label: str) -> float:
     """Print and return the ratio of the medians of interleaved rounds."""
-    doors, raws = [], []
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = cursor.fetchone()[0]
+    doors, raws, costs = [], [], [0.0, 0.0]
     for _ in range(rounds):
-        door_seconds = raw_seconds = 0.0
+        seconds = [0.0, 0.0]
         for _ in range(batches):
-            door_seconds += bench.door(1)
-            raw_seconds += bench.raw()
-        doors.append(batches * BATCH / door_seconds)
-        raws.append(batches * BATCH / raw_seconds)
+            for index, (prepare, run) in enumerate(((bench.prepare_door, bench.door), (bench.prepare_raw, bench.raw))):
+                prepare()
+                before, begun = processor_seconds(backend), time.perf_counter()
+                run()
+                seconds[index] += time.perf_counter() - begun
+                costs[index] += processor_seconds(backend) - before
+        doors.append(batches * BATCH / seconds[0])
+        raws.append(batches * BATCH / seconds[1])
     door, raw = statistics.median(doors), statistics.median(raws)
+    each = 1_000 / (rounds * batches)
     print(
         f"{label}: door {door:,.0f} entries/s ({min(doors):,.0f} to {max(doors):,.0f}), "
-        f"raw COPY {raw:,.0f} ({min(raws):,.0f} to {max(raws):,.0f}), ratio {door / raw:.2f}"
+        f"raw COPY {raw:,.0f} ({min(raws):,.0f} to {max(raws):,.0f}), ratio {door / raw:.2f}; "
+        f"processor {costs[0] * each:.0f} and {costs[1] * each:.0f} ms a batch, ratio {costs[1] / costs[0]:.2f}"
     )
     return door / raw
 
@@ -166,13 +202,10 @@ def main() -> None:
 
         django.setup()
         bench = Bench()
-        bench.door(CUSTOMERS // BATCH)  # every account is there, and both tables begin alike
-        bench.raw()
+        bench.grow(CUSTOMERS // BATCH)  # every account is there, and both tables begin alike
         measure(bench, rounds=given.rounds, batches=given.batches, label="1x")
-        for _ in range((given.scale - 1) * given.rounds if given.scale > 1 else 0):
-            bench.door(given.batches)
-            bench.raw()
         if given.scale > 1:
+            bench.grow((given.scale - 1) * bench.number)
             measure(bench, rounds=given.rounds, batches=given.batches, label=f"{given.scale}x")
     finally:
         from django.db import connections
