@@ -50,7 +50,9 @@ leaves = st.one_of(numbers, numeric_strings, st.booleans(), st.none(), st.sample
 values = st.one_of(
     leaves, st.lists(leaves, max_size=2), st.dictionaries(st.sampled_from(["a", "b"]), leaves, max_size=2)
 )
-data = st.dictionaries(st.sampled_from(["a", "b", "model", "c.d"]), values, max_size=4)
+plain = st.fixed_dictionaries({"a": numbers, "model": st.sampled_from(["large", "small"])})
+odd = st.dictionaries(st.sampled_from(["a", "b", "model", "c.d"]), values, max_size=4)
+data = st.one_of(plain, plain, odd)  # mostly what is counted: a fold of nothing proves nothing
 
 scalars = st.one_of(st.integers(-3, 3), st.booleans(), st.sampled_from(["large", "small", "1", "", 'é\\ " \t']))
 paths = st.sampled_from(["a", "b", "model", "a.b", "b.a", "c.d"])
@@ -73,8 +75,8 @@ meters = st.builds(
         "event_type": event_type,
     },
     st.sampled_from(["sum", "sum", "count"]),
-    paths,
-    st.lists(filters, max_size=2),
+    st.one_of(st.just("a"), st.just("a"), paths),
+    st.one_of(st.just([]), st.just([]), st.lists(filters, max_size=2)),
     st.sampled_from(TYPES),
 )
 
@@ -87,8 +89,8 @@ def sent_events(draw: st.DrawFn) -> list[bytes]:
             "specversion": st.just("1.0"),
             "id": st.integers(0, 12).map(lambda n: f"ev-{n}"),
             "source": st.sampled_from(["/a", "/b"]),
-            "type": st.sampled_from(TYPES),
-            "subject": st.sampled_from(SUBJECTS),
+            "type": st.sampled_from([*TYPES, TYPES[0]]),
+            "subject": st.sampled_from([*SUBJECTS, SUBJECTS[0]]),
             "time": instants.map(datetime.isoformat),
             "data": data,
         }
@@ -163,7 +165,7 @@ def all_pages(meter: Meter, subject: str, period: Period) -> tuple[Decimal, int]
     return row[0], len(values)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=meters,
     late=meters,
@@ -202,7 +204,9 @@ def test_sql_equals_the_pure_fold(
         for period in asked:
             check(meter, body, events, period)
             check(second, late, events, period)
-        fold_all(at=NOW)
+        while aggregating.advance(at=NOW, limit=1).worked:  # every half-way of folding and of catching up
+            check(meter, body, events, asked[0])
+            check(second, late, events, asked[0])
         for period in asked:
             check(meter, body, events, period)
             check(second, late, events, period)
