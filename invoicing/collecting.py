@@ -8,7 +8,7 @@
 Money is posted by ``settling`` alone, from what Stripe says when it is asked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from django.db.models import Max
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
-from billing_ops.kit.errors import Conflict
+from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.failing import wait_after
 from billing_ops.kit.fields import display
 from invoicing import mirroring, settling
@@ -77,14 +77,16 @@ def collect(*, public_id: str, at: datetime, actor: Actor, request_key: str = ""
     if work.attempt.status != PaymentAttempt.Status.PENDING:
         return work.attempt
     try:
+        if _answered_meanwhile(work, at):
+            return work.attempt
         customer = mirroring.ensure_customer(work.invoice.customer, key=work.attempt.idempotency_key, at=at)
         attempt = _fix_payment_method(work.attempt, customer.default_payment_method)
         mirror = mirroring.ensure(work.invoice, customer.id, tried_before=work.tried_before)
         if mirror.status != "paid":
-            gateway.pay(mirror=mirror.id, payment_method=attempt.payment_method, key=attempt.idempotency_key)
+            _pay(work, mirror.id, attempt, at)
         settling.refresh(stripe_id=mirror.id, at=at)
     except gateway.Declined as error:
-        return _declined(work.attempt, error, at)
+        return _failed(work.attempt, error, at, code=str(error.details.get("decline_code", "")))
     except gateway.Unavailable as error:
         return _unknown(work.attempt, str(error), at)
     except (gateway.Refused, settling.MirrorDiffers) as error:
@@ -95,6 +97,25 @@ def collect(*, public_id: str, at: datetime, actor: Actor, request_key: str = ""
         # Stripe took the request and has not said yet that it was paid (a bank debit, say): the webhook will.
         return _unknown(work.attempt, "Waiting for Stripe to say that it was paid.", at)
     return work.attempt
+
+
+def _answered_meanwhile(work: _Work, at: datetime) -> bool:
+    """Read back what came of an earlier try: a card changed since must not hide that the old one was charged."""
+    if not work.tried_before or work.invoice.stripe_id is None:
+        return False
+    settling.refresh(stripe_id=work.invoice.stripe_id, at=at)
+    work.attempt.refresh_from_db()
+    return work.attempt.status != PaymentAttempt.Status.PENDING
+
+
+def _pay(work: _Work, mirror: str, attempt: PaymentAttempt, at: datetime) -> None:
+    """Ask for the money. A refusal is an answer: the same request would be refused again, another attempt may not."""
+    try:
+        gateway.pay(mirror=mirror, payment_method=attempt.payment_method, key=attempt.idempotency_key)
+    except gateway.Refused as error:
+        if not _answered_meanwhile(replace(work, tried_before=True), at):
+            _failed(work.attempt, error, at, code=str(error.details.get("stripe_code", "")))
+            raise
 
 
 def due(*, at: datetime) -> list[str]:
@@ -174,12 +195,12 @@ def _fix_payment_method(attempt: PaymentAttempt, payment_method: str) -> Payment
     return attempt
 
 
-def _declined(attempt: PaymentAttempt, error: gateway.Declined, at: datetime) -> PaymentAttempt:
+def _failed(attempt: PaymentAttempt, error: BillingError, at: datetime, *, code: str) -> PaymentAttempt:
     try:
         return move_attempt(
             attempt,
             PaymentAttempt.Status.FAILED,
-            failure_code=str(error.details.get("decline_code", ""))[:64],
+            failure_code=code[:64],
             failure_message=error.message[:500],
             resolved_at=at,
             next_try_at=None,

@@ -62,8 +62,10 @@ def shop(_shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> "Shop":
     """The module's world, committed and shared, at ``START``; without faults; retries do not wait. Not with ``db``."""
     import stripe
 
+    from tests.conftest import _point_django_at
     from tests.support.billing import START
 
+    _point_django_at(_shop.database)  # a test with a database of its own may have come in between
     monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0)
     monkeypatch.setattr(stripe.HTTPClient, "MAX_DELAY", 0)
     _shop.standin.control("faults/clear", {})

@@ -15,6 +15,7 @@ from invoicing.models import Invoice, PaymentAttempt
 from invoicing.stripe import gateway
 from plans.models import PlanVersion
 from tests.invoicing.stories import START, TESTER, billed, drafted, fee, join, publish
+from tests.stripe_standin.conformance import assert_requests_conform
 from tests.stripe_standin.process import Json, Standin
 from tests.support.billing import World, make_world
 from tests.support.clock import VirtualClock
@@ -69,7 +70,7 @@ def again(invoice: Invoice) -> Invoice:
 
 @contextmanager
 def opened(database: Database, folder: Path) -> Iterator[Shop]:
-    """Start a stand-in and make the world in that database."""
+    """Start a stand-in and make the world in that database; at the end every request must be one that Stripe takes."""
     clock = VirtualClock(folder / "clock")
     clock.set(START)
     standin = Standin(folder, "--webhook-url", "http://127.0.0.1:1/", clock_file=clock.path)
@@ -83,6 +84,7 @@ def opened(database: Database, folder: Path) -> Iterator[Shop]:
     try:
         with override_settings(**settings):
             yield Shop(database, clock, standin, make_world())
+        assert_requests_conform(standin)
     finally:
         gateway._client_for.cache_clear()
         standin.stop()
