@@ -28,6 +28,10 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         unused = {"autocomplete", "jsi18n", "view_on_site", "app_list"}
         return [pattern for pattern in super().get_urls() if getattr(pattern, "name", None) not in unused]
 
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Active staff, and never a superuser: every right that is used here comes from a role."""
+        return bool(super().has_permission(request)) and not getattr(request.user, "is_superuser", False)
+
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Nothing: the menu is ours, in the order of the work and not of the tables."""
         return []

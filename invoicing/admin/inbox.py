@@ -40,7 +40,7 @@ class StateFilter(admin.SimpleListFilter):
 class StripeEventAdmin(RecordAdmin):
     """Verified events as they came; a parked one is replayed once its cause is fixed."""
 
-    list_display = ("event_id", "type", "object_id", "state", "received_at", "handled_at", "tries", "short_error")
+    list_display = ("type", "state", "received_at", "tries", "short_error", "object_id", "event_id")
     list_filter = (StateFilter,)
     search_fields = ("=event_id", "=object_id", "type__startswith")
     search_help_text = "Event id, object id or the beginning of a type"

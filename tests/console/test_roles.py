@@ -63,3 +63,12 @@ def test_taking_a_role_away_counts_from_the_next_request(desk: "Desk", as_role: 
     assert browser.get("/console/journal/").status_code == 403
     User.objects.filter(username="finance").update(is_active=False)
     assert browser.get("/console/journal/").status_code == 302
+
+
+def test_a_superuser_is_not_let_in(db: Any) -> None:
+    from django.contrib.auth.models import User
+
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root"))
+    assert browser.get("/console/").status_code == 302
+    assert browser.get("/console/journal/").status_code == 302
