@@ -107,7 +107,7 @@ def attach_payment(
         if changed:
             locked.save(update_fields=list(changed))
             said = ", ".join(_PAYMENT_WORDS[field] for field in changed)
-            _audit(locked, at, actor, "customer.payment_attached", f"{said[0].upper()}{said[1:]} changed", changes=changed)
+            _audit(locked, at, actor, "customer.payment_attached", f"Changed the {said}", changes=changed)
     return locked
 
 
