@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LINK = re.compile(r'<a\b[^>]*\bhref="([^"]*)"|\bhx-get="([^"]*)"')
 _MOST = 600
-_MOST_ALIKE = 12  # lists sort by every column in every order: the same page again and again
+_MOST_ALIKE = 7  # lists sort by every column in every order: the same page again and again
 
 
 def table_hashes(database: Database) -> dict[str, str]:

@@ -174,3 +174,30 @@ def test_what_is_not_counted_is_shown_with_its_cause(desk: "Desk", as_role: AsRo
     assert "which these events do not have" in text
     assert "which is not a number" in text
     assert "req-17" in text
+
+
+def test_no_list_asks_once_a_row(quiet_desk: "Desk", as_role: AsRole) -> None:
+    from django.contrib import admin
+    from django.urls import reverse
+
+    browsers = {name: as_role(name) for name in ("finance", "engineer")}
+    for model in admin.site._registry:
+        url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        able = [browser for browser in browsers.values() if browser.get(url).status_code == 200]
+        assert able, url
+        assert _queries(able[0], url) <= 14, url
+
+
+@pytest.mark.parametrize(
+    "query", ["?q=%00", "?p=0", "?p=x", "?p=99999999999", "?nonsense=1", "?status__exact=%F0", "?o=99"]
+)
+def test_a_list_survives_a_strange_address(quiet_desk: "Desk", as_role: AsRole, query: str) -> None:
+    browser = as_role("finance")
+    for url in ("/console/invoicing/invoice/", "/console/plans/customer/", "/console/ledger/account/"):
+        assert browser.get(url + query).status_code in (200, 302), url
+
+
+def test_a_list_does_not_answer_questions_about_other_tables(quiet_desk: "Desk", as_role: AsRole) -> None:
+    """A filter across a relation that the list does not offer would let a reader guess what they may not see."""
+    answer = as_role("finance").get("/console/invoicing/invoice/?customer__stripe_id__startswith=cus_")
+    assert answer.status_code in (302, 400)
