@@ -33,7 +33,8 @@ def test_every_make_command_it_names_is_a_target() -> None:
 
 
 def test_every_variable_it_names_is_read_by_the_settings() -> None:
-    settings = "\n".join(path.read_text() for path in (ROOT / "billing_ops" / "settings").glob("*.py"))
+    readers = [path for folder in ("settings", "embedded") for path in (ROOT / "billing_ops" / folder).glob("*.py")]
+    settings = "\n".join(path.read_text() for path in readers)
     named = set(re.findall(r"`([A-Z][A-Z0-9_]{4,})`", section("On real services")))
     assert len(named) > 8
     assert {name for name in named if name not in settings} == set()
