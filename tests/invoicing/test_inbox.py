@@ -1,6 +1,7 @@
 """What Stripe tells, late, twice, out of order or not at all: each payment is booked exactly once."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -11,6 +12,7 @@ from moneyed import Money
 
 from billing_ops.kit.errors import Conflict
 from invoicing import billing, settling
+from invoicing.collecting import AlreadyPaid
 from invoicing.models import Invoice, Payment, StripeEvent, StripeObject
 from invoicing.stripe import gateway, handling, sweeping
 from ledger import balances
@@ -250,10 +252,12 @@ def test_delivered_twice_at_the_same_moment(shop: Shop) -> None:
 def test_the_webhook_and_the_collection_settle_at_the_same_moment(shop: Shop) -> None:
     invoice = paid_unnoticed(shop)
     (mirror,) = shop.mirrors(invoice)
-    together(
-        *[lambda: settling.refresh(stripe_id=mirror["id"], at=START)] * 3,
-        *[lambda: collect(invoice)] * 3,
-    )
+
+    def pay() -> None:
+        with suppress(AlreadyPaid):  # the right answer to whoever comes when the webhook has settled it
+            collect(invoice)
+
+    together(*[lambda: settling.refresh(stripe_id=mirror["id"], at=START)] * 3, *[pay] * 3)
     is_settled_once(shop, invoice)
 
 
