@@ -4,7 +4,7 @@ Both book the difference between what is earned by now and what was booked befor
 instant gives the same books. They lock the customer first; see ``billing`` for the lock order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -19,6 +19,7 @@ from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition
 from invoicing.rules import due, lines
 from ledger import posting
 from ledger.rules import movements
+from ledger.rules.entries import EntryDraft
 from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
 
 _TICK = timedelta(microseconds=1)
@@ -28,57 +29,63 @@ def accrue(*, customer_id: int, at: datetime, actor: Actor) -> int:
     """Bring a customer's accrued usage and recognised fees up to ``at``; return how many entries that took."""
     with transaction.atomic():
         customer = lock_customer(customer_id)
-        posted = 0
-        for subscription in charges.subscriptions_of(customer):
-            for item, span in _open_usage(subscription, at=at):
-                charge = charges.usage_charge(item, span, at=at, until=min(at, span.end))
-                posted += accrue_usage(charge, customer=customer, at=at, actor=actor)
+        used = [
+            charges.usage_charge(item, span, at=at, until=min(at, span.end))
+            for subscription in charges.subscriptions_of(customer)
+            for item, span in _open_usage(subscription, at=at)
+        ]
+        posted = accrue_usage(used, customer=customer, at=at, actor=actor)
         for line in _unearned_lines(customer, at=at):
             posted += _recognize(line, customer=customer, at=at, actor=actor)
         return posted
 
 
-def accrue_usage(charge: charges.Charge, *, customer: Customer, at: datetime, actor: Actor) -> int:
-    """Book what the charge's cumulative amount adds to what was accrued for its item and period (0 or 1 entries).
+def accrue_usage(found: Sequence[charges.Charge], *, customer: Customer, at: datetime, actor: Actor) -> int:
+    """Book what each charge's cumulative amount adds to what was accrued for its item and period; count the entries.
 
-    Call it with the customer locked. The entry is dated inside the service period, so revenue falls into the period in
-    which the usage happened; when its books are closed, onto the first open day.
+    Call it with the customer locked; all go through the door at once. An entry is dated inside the service period, so
+    revenue falls into the period in which the usage happened; when its books are closed, onto the first open day.
     """
+    rows = [row for charge in found if (row := _accrual(charge, at)).amount]
+    drafts = [
+        EntryDraft(
+            movements.USAGE_ACCRUED,
+            f"accrual:{row.item.pk}:{row.service_start:%Y%m%dT%H%M%S.%f}:{row.step}",
+            movements.usage_accrued(customer_key=customer.key, unit=row.item.price.version.currency, amount=row.amount),
+            min(at, row.service_end - _TICK),
+            actor,
+            customer_key=customer.key,
+            reason_code="usage.accrued",
+            late="move",
+        )
+        for row in rows
+    ]
+    if drafts:
+        for row, posted in zip(rows, posting.post_many(drafts, at=at), strict=True):
+            row.entry_id = posted.id
+        Accrual.objects.bulk_create(rows)
+    return len(rows)
+
+
+def _accrual(charge: charges.Charge, at: datetime) -> Accrual:
+    """The next step of the charge's accrual, with what it adds (perhaps nothing); not written yet."""
     last = (
         Accrual.objects.filter(item=charge.item, service_start=charge.period.start, service_end=charge.period.end)
         .order_by("-step")
         .first()
     )
     step, before = (last.step + 1, last.cumulative_amount) if last else (1, Decimal(0))
-    amount = charge.amounts.cumulative - before
-    if not amount:
-        return 0
-    entry = posting.post(
-        movement=movements.USAGE_ACCRUED,
-        key=f"accrual:{charge.item.pk}:{charge.period.start:%Y%m%dT%H%M%S.%f}:{step}",
-        lines=movements.usage_accrued(
-            customer_key=customer.key, unit=charge.item.price.version.currency, amount=amount
-        ),
-        effective_at=min(at, charge.period.end - _TICK),
-        at=at,
-        actor=actor,
-        customer_key=customer.key,
-        reason_code="usage.accrued",
-        late="move",
-    )
-    Accrual.objects.create(
+    return Accrual(
         item=charge.item,
         service_start=charge.period.start,
         service_end=charge.period.end,
         step=step,
         quantity=charge.amounts.quantity,
         cumulative_amount=charge.amounts.cumulative,
-        amount=amount,
+        amount=charge.amounts.cumulative - before,
         watermark=charge.watermark,
-        entry=entry,
         accrued_at=at,
     )
-    return 1
 
 
 def lock_customer(customer_id: int) -> Customer:

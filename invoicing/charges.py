@@ -3,6 +3,7 @@
 It only reads. Drafts, re-rating at finalisation, previews and accruals all come here, so they cannot disagree.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,15 +33,18 @@ class Charge:
     rated_at: datetime
 
 
-def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Charge]:
+def at_edge(
+    subscription: Subscription, number: int, *, at: datetime, items: Sequence[SubscriptionItem] | None = None
+) -> list[Charge]:
     """What edge ``number`` of a subscription makes due: arrears of the period before, the advance of the one it opens.
 
-    Edge ``n`` is the start of period ``n``. An ended subscription has no period after its last edge.
+    Edge ``n`` is the start of period ``n``. An ended subscription has no period after its last edge. ``items`` are
+    those of :func:`items_of`, if the caller has them already.
     """
     periods = {row.number: row for row in subscription.periods.filter(number__in=[number - 1, number])}
     ended, begun = _stored(periods.get(number - 1)), _stored(periods.get(number))
     charges: list[Charge] = []
-    for item in items_of(subscription):
+    for item in items_of(subscription) if items is None else items:
         if item.price.model == Price.Model.FLAT:
             span = fee_span(item, begun)
             charges += [advance(item, span)] if span else []
@@ -50,13 +54,20 @@ def at_edge(subscription: Subscription, number: int, *, at: datetime) -> list[Ch
     return charges
 
 
-def late(subscription: Subscription, *, before: datetime, at: datetime, whenever: bool = False) -> list[Charge]:
+def late(
+    subscription: Subscription,
+    *,
+    before: datetime,
+    at: datetime,
+    whenever: bool = False,
+    items: Sequence[SubscriptionItem] | None = None,
+) -> list[Charge]:
     """Differences that late usage made to periods that were billed and finalised, and ended before ``before``.
 
     Looked at are the periods of which usage could still arrive when the item was last drafted; with ``whenever`` all.
     """
     charges: list[Charge] = []
-    for item in items_of(subscription):
+    for item in items_of(subscription) if items is None else items:
         if item.price.model == Price.Model.FLAT:
             continue
         for span in _billed_periods(item, before=before, since=None if whenever else _last_look(item, at)):

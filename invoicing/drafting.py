@@ -73,8 +73,8 @@ def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime
     """Write charges as lines of a draft and bring its sums up to date (credits and tax come at finalisation)."""
     last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
     nothing = zero(invoice.currency)
-    for position, charge in enumerate(found, start=last + 1):
-        InvoiceLine.objects.create(
+    InvoiceLine.objects.bulk_create(
+        InvoiceLine(
             invoice=invoice,
             position=position,
             item=charge.item,
@@ -88,6 +88,8 @@ def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime
             tax_amount=nothing,
             **rated_fields(charge),
         )
+        for position, charge in enumerate(found, start=last + 1)
+    )
     write_sums(invoice)
 
 
@@ -117,7 +119,9 @@ def write_sums(invoice: Invoice) -> None:
 
 def _charges_of(subscription: Subscription, edge: datetime, at: datetime) -> list[charges.Charge]:
     number = subscribing.open_next_period(subscription=subscription, at=at)
-    return charges.at_edge(subscription, number, at=at) + charges.late(subscription, before=edge, at=at)
+    items = charges.items_of(subscription)
+    due = charges.at_edge(subscription, number, at=at, items=items)
+    return due + charges.late(subscription, before=edge, at=at, items=items)
 
 
 def _take_or_make(

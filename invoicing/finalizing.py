@@ -74,6 +74,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
     with transaction.atomic():
         customer = lock_customer(found)
         invoice = Invoice.objects.select_for_update().get(public_id=public_id)
+        invoice.customer = customer
         if invoice.status != Invoice.Status.DRAFT:
             raise InvoiceNotDraft(f"Invoice {invoice} is {invoice.status}, not a draft.", invoice=public_id)
         posting.enter_period(effective_at=at)
@@ -105,14 +106,16 @@ def _rate_again(invoice: Invoice, customer: Customer, at: datetime, actor: Actor
             "item__price__version",
         ).prefetch_related("item__price__tiers")
     )  # fmt: skip
+    rated = []
     for line in lines:
         if line.kind != InvoiceLine.Kind.USAGE:
             continue
         period = Period(line.service_start, line.service_end)
         charge = charges.usage_charge(line.item, period, at=at, revision=line.revision)
-        accrue_usage(charge, customer=customer, at=at, actor=actor)
+        rated.append(charge)
         for name, value in rated_fields(charge).items():
             setattr(line, name, value)
+    accrue_usage(rated, customer=customer, at=at, actor=actor)
     return lines
 
 
@@ -234,7 +237,10 @@ def bill_to(customer: Customer) -> dict[str, str]:
 
 
 def _next_number(prefix: str) -> str:
-    NumberSeries.objects.get_or_create(prefix=prefix)
-    series = NumberSeries.objects.select_for_update().get(prefix=prefix)
+    locked = NumberSeries.objects.select_for_update()
+    series = locked.filter(prefix=prefix).first()
+    if series is None:
+        NumberSeries.objects.get_or_create(prefix=prefix)
+        series = locked.get(prefix=prefix)
     NumberSeries.objects.filter(prefix=prefix).update(next_number=series.next_number + 1)
     return numbering.write(prefix, series.next_number)
