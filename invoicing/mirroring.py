@@ -11,10 +11,10 @@ from django.db import transaction
 from moneyed import Money
 
 from billing_ops.kit.actor import system
-from billing_ops.kit.money import to_minor, zero
+from billing_ops.kit.money import zero
 from invoicing.accruing import lock_customer
 from invoicing.models import Invoice
-from invoicing.rules.settlement import too_small_to_charge
+from invoicing.rules.settlement import to_processor, too_small_to_charge
 from invoicing.settling import MirrorDiffers
 from invoicing.stripe import gateway
 from plans import enrolling
@@ -48,7 +48,7 @@ def ensure(invoice: Invoice, customer_id: str, *, tried_before: bool) -> gateway
                     key=f"mirror:{invoice.public_id}:{item.key}",
                 )
         mirror = gateway.finalize(mirror=mirror.id, key=f"mirror:{invoice.public_id}:finalize")
-    expected = to_minor(amount_to_collect(invoice, whole=True))
+    expected = to_processor(amount_to_collect(invoice, whole=True))
     if (mirror.total_minor, mirror.currency) != (expected, invoice.currency):
         raise MirrorDiffers(
             f"The mirror of {invoice} says {mirror.total_minor} {mirror.currency} minor units, ours is {expected}.",
@@ -74,19 +74,19 @@ def items_of(invoice: Invoice) -> list[gateway.MirrorItem]:
     lines = list(invoice.lines.all())
     items = [
         gateway.MirrorItem(
-            f"line-{line.position}", line.description, to_minor(line.amount), (line.service_start, line.service_end)
+            f"line-{line.position}", line.description, to_processor(line.amount), (line.service_start, line.service_end)
         )
         for line in lines[:MOST_ITEMS]
     ]
-    rest = sum((to_minor(line.amount) for line in lines[MOST_ITEMS:]), 0)
+    rest = sum((to_processor(line.amount) for line in lines[MOST_ITEMS:]), 0)
     extras = [
         ("more-lines", f"{len(lines) - MOST_ITEMS} more lines, see the invoice", rest),
-        ("credits", "Credits applied", -to_minor(invoice.credits_applied)),
-        ("tax", "Tax", to_minor(invoice.tax_total)),
-        ("balance", "Customer balance applied", -to_minor(invoice.balance_applied)),
+        ("credits", "Credits applied", -to_processor(invoice.credits_applied)),
+        ("tax", "Tax", to_processor(invoice.tax_total)),
+        ("balance", "Customer balance applied", -to_processor(invoice.balance_applied)),
     ]
     extras += [
-        (f"carried-{one.public_id}", f"Invoice {one.number}, not collected before", to_minor(one.amount_due))
+        (f"carried-{one.public_id}", f"Invoice {one.number}, not collected before", to_processor(one.amount_due))
         for one in invoice.carried.order_by("pk")
     ]
     return items + [gateway.MirrorItem(key, text, amount) for key, text, amount in extras if amount]

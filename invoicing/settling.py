@@ -20,9 +20,8 @@ from moneyed import Money
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError
-from billing_ops.kit.money import from_minor
 from invoicing.models import Invoice, Payment, PaymentAttempt, StripeObject
-from invoicing.rules.settlement import Share, spread
+from invoicing.rules.settlement import Share, from_processor, spread
 from invoicing.stripe import gateway
 from invoicing.transitions import move_attempt, move_invoice
 from ledger import posting
@@ -95,7 +94,7 @@ def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
 def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime) -> None:
     """Post the cash, settle the invoice and those carried with it, and keep the rest as customer balance."""
     invoices = [invoice, *Invoice.objects.select_for_update().filter(collected_with=invoice).order_by("pk")]
-    amount = from_minor(payment.amount_minor, invoice.currency)
+    amount = from_processor(payment.amount_minor, invoice.currency)
     open_amounts = [_open_amount(one) for one in invoices]
     shares = spread(amount.amount, open_amounts)
     entry = posting.post(

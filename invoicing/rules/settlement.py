@@ -1,8 +1,13 @@
-"""How one payment is spread over the invoices that it pays."""
+"""How one payment is spread over the invoices that it pays, and how the processor counts money."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+
+from moneyed import Money
+
+from billing_ops.kit.money import BadAmount
+from billing_ops.kit.money import currency as known_currency
 
 MINIMUM_CHARGE = {
     "USD": Decimal("0.50"), "EUR": Decimal("0.50"), "GBP": Decimal("0.30"), "CHF": Decimal("0.50"),
@@ -10,6 +15,13 @@ MINIMUM_CHARGE = {
     "DKK": Decimal("2.50"), "NOK": Decimal("3.00"), "NZD": Decimal("0.50"), "SGD": Decimal("0.50"),
 }  # fmt: skip
 """Stripe's smallest charge by currency (docs.stripe.com/currencies, minimum charge amounts). Others: none known."""
+
+
+ZERO_DECIMALS = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"}
+)
+THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+"""How Stripe counts (docs.stripe.com/currencies, zero-decimal, three-decimal and special cases); all others: two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,28 @@ def spread(amount: Decimal, open_amounts: Sequence[Decimal]) -> Spread:
         parts.append(Share(share, due > 0 and share == due))
         left -= share
     return Spread(tuple(parts), amount - left, left)
+
+
+def to_processor(value: Money) -> int:
+    """The amount in the processor's minor units; raises ``BadAmount`` when it is not a whole number of them.
+
+    They are not always ISO 4217's: ISK and UGX, which have no minor unit, go in hundredths, and MGA in whole ones.
+    """
+    minor = value.amount.scaleb(_decimals(value.currency.code))
+    if minor != minor.to_integral_value():
+        raise BadAmount(f"{value.amount} {value.currency.code} is less than the processor can count.", field="amount")
+    return int(minor)
+
+
+def from_processor(minor: int, currency: str) -> Money:
+    """Money from the processor's minor units."""
+    return Money(Decimal(minor).scaleb(-_decimals(currency)), known_currency(currency))
+
+
+def _decimals(currency: str) -> int:
+    if currency in ZERO_DECIMALS:
+        return 0
+    return 3 if currency in THREE_DECIMALS else 2
 
 
 def too_small_to_charge(amount: Decimal, currency: str) -> bool:

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from django.db import connection
 
-from billing_ops.kit.money import from_minor
 from invoicing.models import Accrual, Invoice, InvoiceLine, Payment, Recognition
+from invoicing.rules.settlement import from_processor
 from ledger import balances
 from tests.stripe_standin.process import Standin
 
@@ -39,7 +39,7 @@ def prove(standin: Standin | None = None, *, currency: str = "USD", all_final: b
     assert held["2110"] == over - add(one.balance_applied.amount for one in final)
     if standin is not None:
         paid = standin.state()["paid_minor"].get(currency.lower(), 0)
-        assert held["1010"] == from_minor(paid, currency).amount
+        assert held["1010"] == from_processor(paid, currency).amount
     if all_final:
         assert held["1110"] == 0
         assert not Invoice.objects.filter(currency=currency, status="draft").exists()

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from moneyed import Money
 
+from billing_ops.kit.money import BadAmount
 from billing_ops.kit.periods import Period
 from invoicing.rules import due, lines, settlement, totals
 from plans.rules.prices import PriceTerms, Tier
@@ -137,6 +139,32 @@ def test_a_payment_is_spread_in_order(
 )
 def test_the_processors_minimum(amount: str, currency: str, small: bool) -> None:
     assert settlement.too_small_to_charge(Decimal(amount), currency) is small
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("19.99", "USD", 1999),
+        ("-3.00", "EUR", -300),
+        ("120", "JPY", 120),
+        ("12.312", "KWD", 12_312),
+        ("500", "ISK", 50_000),
+        ("500", "UGX", 50_000),
+        ("500", "MGA", 500),
+        ("500", "HUF", 50_000),
+        ("0", "USD", 0),
+    ],
+)
+def test_the_processor_counts_in_its_own_minor_units(amount: str, currency: str, minor: int) -> None:
+    money = Money(amount, currency)
+    assert settlement.to_processor(money) == minor
+    assert settlement.from_processor(minor, currency) == money
+
+
+@pytest.mark.parametrize(("amount", "currency"), [("0.001", "USD"), ("1.50", "MGA"), ("0.5", "JPY")])
+def test_what_the_processor_cannot_count_is_refused(amount: str, currency: str) -> None:
+    with pytest.raises(BadAmount):
+        settlement.to_processor(Money(amount, currency))
 
 
 def test_a_trigger_names_its_edge_in_utc() -> None:
