@@ -216,9 +216,11 @@ def measure(databases: Databases, folder: Path, options: argparse.Namespace, eve
     with databases.fresh() as database:
         key = output(database, _DEFINE)
         port = free_port()
-        serve = ("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws")
-        serve += ("--workers", str(options.workers), "--blocking-threads", str(options.threads), "--no-access-log")
-        serve += ("--backpressure", str(options.threads * 8), "--log-level", "warning", "billing_ops.wsgi:application")
+        serve = [
+            *("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--no-ws"),
+            *("--workers", str(options.workers), "--blocking-threads", str(options.threads), "--no-access-log"),
+            *("--backpressure", str(options.threads * 8), "--log-level", "warning", "billing_ops.wsgi:application"),
+        ]
         with process(database, *serve), process(database, "-c", _AGGREGATE):
             wait_for(port)
             before = wal_bytes(database)
