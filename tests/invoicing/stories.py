@@ -131,7 +131,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 
     def run(index: int, work: Callable[[], Any]) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(30)
             found[index] = work()
         except Exception as error:  # whatever it is, it is the result that the test looks at
             found[index] = error
