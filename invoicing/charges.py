@@ -66,11 +66,11 @@ def late(
 
     Looked at are the periods of which usage could still arrive when the item was last drafted; with ``whenever`` all.
     """
+    found = [item for item in (items_of(subscription) if items is None else items) if item.price.meter is not None]
+    looks = _looks(found)
     charges: list[Charge] = []
-    for item in items_of(subscription) if items is None else items:
-        if item.price.model == Price.Model.FLAT:
-            continue
-        for span in _billed_periods(item, before=before, since=None if whenever else _last_look(item, at)):
+    for item in found:
+        for span in _open_to_usage(looks[item.pk], before=before, at=None if whenever else at):
             charge = usage_charge(item, span, at=at)
             if charge.amounts.unrounded:
                 charges.append(charge)
@@ -157,26 +157,43 @@ def _stored(row: BillingPeriod | None) -> Period | None:
     return None if row is None else Period(row.starts_at, row.ends_at)
 
 
-def _last_look(item: SubscriptionItem, at: datetime) -> datetime:
-    """Periods that ended before this were closed to usage when the item was last drafted, and looked at then.
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One service period of an item that was billed: when it was drafted last, and whether a draft holds it now."""
+
+    period: Period
+    drafted_at: datetime
+    on_draft: bool
+
+
+def _looks(items: Sequence[SubscriptionItem]) -> dict[int, list[_Look]]:
+    """Every billed service period of each item, in their order."""
+    looks: dict[int, list[_Look]] = {item.pk: [] for item in items}
+    rows = (
+        InvoiceLine.objects.filter(item__in=looks, kind=InvoiceLine.Kind.USAGE)
+        .values("item_id", "service_start", "service_end")
+        .annotate(
+            drafted_at=Max("invoice__drafted_at"), drafts=Count("pk", filter=Q(invoice__status=Invoice.Status.DRAFT))
+        )
+        .order_by("service_start", "service_end")
+    )
+    for row in rows:
+        period = Period(row["service_start"], row["service_end"])
+        looks[row["item_id"]].append(_Look(period, row["drafted_at"], bool(row["drafts"])))
+    return looks
+
+
+def _open_to_usage(looks: Sequence[_Look], *, before: datetime, at: datetime | None) -> list[Period]:
+    """Periods that ended before ``before``, whose last bill is final (a draft re-rates itself); with ``at`` only those
+    that were not closed to usage when the item was last drafted, for they were looked at then.
 
     Counted from that draft and not from ``at``: what arrives after a month's draft, and only just in time to be
     accepted, is more than the window old when the next draft is made.
     """
-    usage_lines = InvoiceLine.objects.filter(item=item, kind=InvoiceLine.Kind.USAGE)
-    drafted_at: datetime | None = usage_lines.aggregate(last=Max("invoice__drafted_at"))["last"]
-    return (drafted_at or at) - due.LATE_USAGE_WINDOW
-
-
-def _billed_periods(item: SubscriptionItem, *, before: datetime, since: datetime | None) -> list[Period]:
-    """Service periods of the item whose last bill is final (a draft re-rates itself)."""
-    rows = InvoiceLine.objects.filter(item=item, kind=InvoiceLine.Kind.USAGE, service_end__lt=before)
-    if since is not None:
-        rows = rows.filter(service_end__gt=since)
-    spans = (
-        rows.values("service_start", "service_end")
-        .annotate(drafts=Count("pk", filter=Q(invoice__status=Invoice.Status.DRAFT)))
-        .filter(drafts=0)
-        .order_by("service_start")
-    )
-    return [Period(row["service_start"], row["service_end"]) for row in spans]
+    last = max((look.drafted_at for look in looks), default=at)
+    since = None if at is None or last is None else last - due.LATE_USAGE_WINDOW
+    return [
+        look.period
+        for look in looks
+        if not look.on_draft and look.period.end < before and (since is None or look.period.end > since)
+    ]
