@@ -4,7 +4,7 @@ Both book the difference between what is earned by now and what was booked befor
 instant gives the same books. They lock the customer first; see ``billing`` for the lock order.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,13 +14,13 @@ from django.db.models.functions import Coalesce
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.periods import Period
-from invoicing import charges
+from invoicing import accruals, charges
 from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition
-from invoicing.rules import due, lines
+from invoicing.rules import lines
 from ledger import posting
 from ledger.rules import movements
 from ledger.rules.entries import EntryDraft
-from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
+from plans.models import Customer
 
 _TICK = timedelta(microseconds=1)
 
@@ -29,24 +29,19 @@ def accrue(*, customer_id: int, at: datetime, actor: Actor) -> int:
     """Bring a customer's accrued usage and recognised fees up to ``at``; return how many entries that took."""
     with transaction.atomic():
         customer = lock_customer(customer_id)
-        used = [
-            charges.usage_charge(item, span, at=at, until=min(at, span.end))
-            for subscription in charges.subscriptions_of(customer)
-            for item, span in _open_usage(subscription, at=at)
-        ]
-        posted = accrue_usage(used, customer=customer, at=at, actor=actor)
+        posted = accrue_usage(accruals.open_usage(customer, at=at), customer=customer, at=at, actor=actor)
         for line in _unearned_lines(customer, at=at):
             posted += _recognize(line, customer=customer, at=at, actor=actor)
         return posted
 
 
-def accrue_usage(found: Sequence[charges.Charge], *, customer: Customer, at: datetime, actor: Actor) -> int:
+def accrue_usage(found: Iterable[charges.Charge], *, customer: Customer, at: datetime, actor: Actor) -> int:
     """Book what each charge's cumulative amount adds to what was accrued for its item and period; count the entries.
 
     Call it with the customer locked; all go through the door at once. An entry is dated inside the service period, so
     revenue falls into the period in which the usage happened; when its books are closed, onto the first open day.
     """
-    rows = [row for charge in found if (row := _accrual(charge, at)).amount]
+    rows = [row for charge in found if (row := accruals.next_step(charge, at=at)).amount]
     drafts = [
         EntryDraft(
             movements.USAGE_ACCRUED,
@@ -67,44 +62,9 @@ def accrue_usage(found: Sequence[charges.Charge], *, customer: Customer, at: dat
     return len(rows)
 
 
-def _accrual(charge: charges.Charge, at: datetime) -> Accrual:
-    """The next step of the charge's accrual, with what it adds (perhaps nothing); not written yet."""
-    last = (
-        Accrual.objects.filter(item=charge.item, service_start=charge.period.start, service_end=charge.period.end)
-        .order_by("-step")
-        .first()
-    )
-    step, before = (last.step + 1, last.cumulative_amount) if last else (1, Decimal(0))
-    return Accrual(
-        item=charge.item,
-        service_start=charge.period.start,
-        service_end=charge.period.end,
-        step=step,
-        quantity=charge.amounts.quantity,
-        cumulative_amount=charge.amounts.cumulative,
-        amount=charge.amounts.cumulative - before,
-        watermark=charge.watermark,
-        accrued_at=at,
-    )
-
-
 def lock_customer(customer_id: int) -> Customer:
     """Lock the customer's row against other billing work. New rows that refer to it are not held up."""
     return Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
-
-
-def _open_usage(subscription: Subscription, *, at: datetime) -> Iterator[tuple[SubscriptionItem, Period]]:
-    """Usage items and the stored periods of theirs in which usage can still arrive."""
-    stored = BillingPeriod.objects.filter(
-        subscription=subscription, starts_at__lt=at, ends_at__gt=at - due.LATE_USAGE_WINDOW
-    )
-    for item in charges.items_of(subscription):
-        if item.price.model == Price.Model.FLAT:
-            continue
-        for period in stored:
-            span = charges.usage_span(item, Period(period.starts_at, period.ends_at))
-            if span is not None and span.start < at:
-                yield item, span
 
 
 def _unearned_lines(customer: Customer, *, at: datetime) -> list[InvoiceLine]:

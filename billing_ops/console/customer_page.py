@@ -14,6 +14,7 @@ from billing_ops.console.frame import crumb, show
 from billing_ops.console.timeline import happenings
 from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
+from invoicing import accruals
 from invoicing.models import Invoice
 from ledger import balances
 from metering import usage
@@ -57,6 +58,8 @@ class Standing:
     """The balances, each apart; ``available`` is what credits still cover after unbilled use and holds."""
 
     stored: balances.CustomerBalances
+    unbilled: Decimal
+    """Used and on no invoice, as of now: what the books accrued, and what was used since."""
 
     @property
     def available(self) -> Decimal:
@@ -70,7 +73,7 @@ class Standing:
 
     @property
     def _left(self) -> Decimal:
-        return self.stored.credits_total - self.stored.held - self.stored.unbilled
+        return self.stored.credits_total - self.stored.held - self.unbilled
 
 
 def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
@@ -89,7 +92,10 @@ def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
         "customer": customer,
         "subscriptions": subscriptions,
         "present": present,
-        "standing": Standing(balances.of(customer_key=customer.key, unit=customer.currency)),
+        "standing": Standing(
+            balances.of(customer_key=customer.key, unit=customer.currency),
+            accruals.unbilled(customer, at=at)[customer.currency],
+        ),
         "uses": _uses(customer, present, at),
         "invoices": invoices,
         "more_invoices": len(invoices) == _INVOICES,

@@ -6,7 +6,7 @@ from typing import Any
 
 from moneyed import USD, Money
 
-from invoicing import accruing, billing, collecting
+from invoicing import accruals, accruing, billing, collecting
 from invoicing.models import Invoice, PaymentAttempt
 from ledger import balances, crediting
 from tests.stripe_standin.process import Standin
@@ -70,7 +70,10 @@ def test_a_month_of_usage_is_rated_credited_invoiced_paid_and_earned(
         at=noon,
     )
     fold(noon)
+    assert ledger_of(acme).unbilled == 0
+    assert accruals.unbilled(acme, at=noon + timedelta(minutes=1)) == {"USD": Decimal("2.160045")}
     accruing.accrue(customer_id=acme.pk, at=noon + timedelta(minutes=1), actor=TESTER)
+    assert accruals.unbilled(acme, at=noon + timedelta(minutes=1)) == {"USD": Decimal("2.160045")}
     assert ledger_of(acme).unbilled == Decimal("1.56") + Decimal("0.600045")
 
     after = clock.set(MONTH_LATER + timedelta(hours=1))
