@@ -161,8 +161,8 @@ def test_the_proxy_header_is_not_believed_unless_there_is_a_proxy() -> None:
 def test_statements_have_a_limit_where_a_person_waits() -> None:
     env = environ.Env()
     assert "statement_timeout=15000" in connection_options(env, role="app", process="web", given="")
-    assert connection_options(env, role="app", process="", given="") == ""
-    assert connection_options(env, role="owner", process="web", given="-c x=y") == "-c role=billing_owner"
+    assert connection_options(env, role="app", process="", given="") == "-c jit=off"
+    assert connection_options(env, role="owner", process="web", given="-c x=y") == "-c jit=off -c role=billing_owner"
     web = _boot({"BILLING_PROCESS": "web", "WEB_STATEMENT_TIMEOUT_MS": "700"}, "DATABASES['default']['OPTIONS']")
     assert "statement_timeout=700" in web.stdout
 
