@@ -49,9 +49,11 @@ def ensure(invoice: Invoice, customer_id: str, *, tried_before: bool) -> gateway
                 )
         mirror = gateway.finalize(mirror=mirror.id, key=f"mirror:{invoice.public_id}:finalize")
     expected = to_processor(amount_to_collect(invoice, whole=True))
-    if (mirror.total_minor, mirror.currency) != (expected, invoice.currency):
+    # A balance that somebody gave the customer in Stripe lowers what is due there and not the total.
+    if (mirror.total_minor, mirror.due_minor, mirror.currency) != (expected, expected, invoice.currency):
         raise MirrorDiffers(
-            f"The mirror of {invoice} says {mirror.total_minor} {mirror.currency} minor units, ours is {expected}.",
+            f"The mirror of {invoice} says {mirror.total_minor} in all and {mirror.due_minor} due, in minor units of "
+            f"{mirror.currency}; ours is {expected} {invoice.currency}.",
             kept="Nothing was charged.",
             invoice=invoice.public_id,
             stripe=mirror.id,

@@ -3,7 +3,7 @@
 from invoicing.models.accruals import Accrual, Recognition
 from invoicing.models.invoices import Invoice, InvoiceLine, NumberSeries
 from invoicing.models.payments import Payment, PaymentAttempt
-from invoicing.models.stripe_objects import StripeEvent, StripeObject
+from invoicing.models.stripe_objects import StripeEvent, StripeObject, StripeSweep
 
 __all__ = [
     "Accrual",
@@ -15,4 +15,5 @@ __all__ = [
     "Recognition",
     "StripeEvent",
     "StripeObject",
+    "StripeSweep",
 ]

@@ -54,3 +54,15 @@ class StripeObject(models.Model):
 
     def __str__(self) -> str:
         return self.object_id
+
+
+class StripeSweep(models.Model):
+    """Until when Stripe's list of events was read: the next sweep begins a little before."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+
+    name = models.CharField(max_length=32, primary_key=True)
+    swept_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} until {self.swept_until:%Y-%m-%d %H:%M}"

@@ -105,6 +105,7 @@ class Mirror:
     status: str
     currency: str
     total_minor: int
+    due_minor: int
     item_keys: frozenset[str]
     payments: tuple[MirrorPayment, ...] = ()
 
@@ -361,6 +362,7 @@ def _mirror(invoice: Any, keys: frozenset[str] = frozenset(), payments: tuple[Mi
         status=str(invoice.status),
         currency=str(invoice.currency).upper(),
         total_minor=int(invoice.total),
+        due_minor=int(invoice.amount_due),
         item_keys=keys,
         payments=payments,
     )

@@ -72,6 +72,7 @@ def test_a_payment_that_is_told_after_its_month_was_closed(books: World, monkeyp
         status="paid",
         currency="USD",
         total_minor=2000,
+        due_minor=2000,
         item_keys=frozenset(),
         payments=(gateway.MirrorPayment("ch_1", 2000, datetime(2025, 1, 31, 23, tzinfo=UTC)),),
     )
