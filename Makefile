@@ -8,8 +8,6 @@ PY := .venv/bin/python
 WORKERS ?= 2
 TYPED := billing_ops metering ledger plans invoicing tests .ci manage.py $(if $(wildcard bench/*.py),bench)
 
-export DJANGO_SETTINGS_MODULE := billing_ops.settings
-
 .PHONY: help run reset test e2e lint static format bench migrate lock install install-dev browser
 
 help: ## Show this list
