@@ -13,6 +13,7 @@ from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from billing_ops.kit.actor import Actor
+from billing_ops.kit.errors import Conflict
 from billing_ops.kit.periods import Period
 from invoicing import accruals, charges
 from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition
@@ -62,9 +63,25 @@ def accrue_usage(found: Iterable[charges.Charge], *, customer: Customer, at: dat
     return len(rows)
 
 
-def lock_customer(customer_id: int) -> Customer:
-    """Lock the customer's row against other billing work. New rows that refer to it are not held up."""
-    return Customer.objects.select_for_update(no_key=True).get(pk=customer_id)
+class CustomerBusy(Conflict):
+    """Another worker bills this customer just now."""
+
+    code = "customer.busy"
+    remedy = "Try again in a moment."
+
+
+def lock_customer(customer_id: int, *, wait: bool = True) -> Customer:
+    """Lock the customer's row against other billing work. New rows that refer to it are not held up.
+
+    Without ``wait`` it raises :class:`CustomerBusy` when another transaction has the lock.
+    """
+    rows = Customer.objects.select_for_update(no_key=True, skip_locked=not wait)
+    if wait:
+        return rows.get(pk=customer_id)
+    found = rows.filter(pk=customer_id).first()
+    if found is None:
+        raise CustomerBusy(f"Customer {customer_id} is being billed by another worker.")
+    return found
 
 
 def _unearned_lines(customer: Customer, *, at: datetime) -> list[InvoiceLine]:

@@ -9,15 +9,17 @@ balances by id), and the invoice series last.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db.models import Exists, OuterRef, Q
 
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from invoicing import accruing, collecting, drafting, finalizing, settling
+from invoicing.accruing import CustomerBusy
 from invoicing.models import Invoice
 from invoicing.rules import due
 from plans.models import Customer, Subscription
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", finalizing.TASK
 COLLECT, ACCRUE = settling.COLLECT, "invoicing.accrue"
 _BATCH = 200
+
+_Unit = tuple[str, Callable[..., object]]
+"""What the unit is about, and its work, which is told whether to wait for a customer that is busy."""
 
 
 @dataclass(slots=True)
@@ -42,23 +47,7 @@ def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:
 
     A drafted edge makes the customer's next one due, which comes later in the order; a failed one is left behind.
     """
-    tally, resting = Tally(), failing.resting(task=DRAFT, at=at)
-    after: tuple[datetime, int] | None = None
-    while found := _due_edges(min(until, at), after):
-        for edge, customer_id in found:
-            key = _edge_key(customer_id, edge)
-            if key not in resting:
-                _try(
-                    tally,
-                    task=DRAFT,
-                    subject=key,
-                    at=at,
-                    work=lambda pk=customer_id, edge=edge: drafting.draft(  # type: ignore[misc]  # mypy cannot type default arguments of a lambda
-                        customer_id=pk, edge=edge, at=at, actor=actor
-                    ),
-                )
-        after = found[-1]
-    return tally
+    return _go_round(DRAFT, _edges(min(until, at), at, actor), at=at)
 
 
 def bill_late(*, at: datetime, actor: Actor) -> Tally:
@@ -84,7 +73,7 @@ def finalize_due(*, at: datetime, actor: Actor) -> Tally:
     """Finalise the drafts whose grace has passed."""
     ready = Invoice.objects.filter(status=Invoice.Status.DRAFT, auto_finalize_at__lte=at)
     ids = ready.order_by("auto_finalize_at", "pk").values_list("public_id", flat=True)
-    return _each(FINALIZE, ids.iterator(), lambda one: _finalize(one, at, actor), at=at)
+    return _go_round(FINALIZE, ((one, partial(_finalize, one, at, actor)) for one in ids.iterator()), at=at)
 
 
 def collect_due(*, at: datetime, actor: Actor) -> Tally:
@@ -123,13 +112,22 @@ def _due_edges(until: datetime, after: tuple[datetime, int] | None) -> list[tupl
     return [(edge, customer_id) for edge, customer_id in found if edge is not None]
 
 
+def _edges(until: datetime, at: datetime, actor: Actor) -> Iterator[_Unit]:
+    after: tuple[datetime, int] | None = None
+    while found := _due_edges(until, after):
+        for edge, customer_id in found:
+            draft = partial(drafting.draft, customer_id=customer_id, edge=edge, at=at, actor=actor)
+            yield _edge_key(customer_id, edge), draft
+        after = found[-1]
+
+
 def _edge_key(customer_id: int, edge: datetime) -> str:
     return f"customer {customer_id} at {edge:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _finalize(public_id: str, at: datetime, actor: Actor) -> None:
+def _finalize(public_id: str, at: datetime, actor: Actor, *, wait: bool) -> None:
     try:
-        finalizing.finalize(public_id=public_id, at=at, actor=actor)
+        finalizing.finalize(public_id=public_id, at=at, actor=actor, wait=wait)
     except finalizing.InvoiceNotDraft:
         log.info("invoice %s: another worker or a person finalised it meanwhile", public_id)
 
@@ -150,9 +148,25 @@ def _each(task: str, subjects: Iterable[str], work: Callable[[str], object], *, 
     return tally
 
 
-def _try(tally: Tally, *, task: str, subject: str, at: datetime, work: Callable[[], object]) -> None:
+def _go_round(task: str, units: Iterable[_Unit], *, at: datetime) -> Tally:
+    """Do each unit, and last those whose customer another worker was busy with: so several runs share the work."""
+    tally, resting = Tally(), failing.resting(task=task, at=at)
+    left = [
+        (subject, work)
+        for subject, work in units
+        if subject not in resting and not _try(tally, task=task, subject=subject, at=at, work=partial(work, wait=False))
+    ]
+    for subject, work in left:
+        _try(tally, task=task, subject=subject, at=at, work=partial(work, wait=True))
+    return tally
+
+
+def _try(tally: Tally, *, task: str, subject: str, at: datetime, work: Callable[[], object]) -> bool:
+    """Do a unit and count it; False when another worker has its customer."""
     try:
         work()
+    except CustomerBusy:
+        return False
     except Exception as error:  # one failing unit must not stop the others: it is kept, shown and tried again
         log.exception("%s failed for %s", task, subject)
         failing.note(task=task, subject=subject, error=error, at=at)
@@ -160,3 +174,4 @@ def _try(tally: Tally, *, task: str, subject: str, at: datetime, work: Callable[
     else:
         failing.clear(task=task, subject=subject)
         tally.done += 1
+    return True

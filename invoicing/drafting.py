@@ -27,14 +27,15 @@ from plans import subscribing
 from plans.models import Customer, Subscription
 
 
-def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor) -> list[Invoice]:
+def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait: bool = True) -> list[Invoice]:
     """Draft what this edge makes due for a customer, an invoice for each currency.
 
     Returns no invoice when another worker was faster, or when there is nothing to say. Usage is rated as known at
-    ``at``; it is rated again at finalisation, ``INVOICE_GRACE_SECONDS`` after the edge.
+    ``at``; it is rated again at finalisation, ``INVOICE_GRACE_SECONDS`` after the edge. Without ``wait`` it raises
+    ``CustomerBusy`` while another worker bills the customer.
     """
     with transaction.atomic():
-        customer = lock_customer(customer_id)
+        customer = lock_customer(customer_id, wait=wait)
         due = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(customer=customer, due_at=edge)
         by_currency: dict[str, list[Subscription]] = {}
         for subscription in due.select_related("version", "customer").order_by("pk"):

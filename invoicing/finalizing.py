@@ -63,16 +63,17 @@ class Settled:
     applied: Sequence[Any]
 
 
-def finalize(*, public_id: str, at: datetime, actor: Actor) -> Invoice:
+def finalize(*, public_id: str, at: datetime, actor: Actor, wait: bool = True) -> Invoice:
     """Finalise a draft and return it, open or (when nothing is due) paid.
 
-    Raises :class:`InvoiceNotFound`, :class:`InvoiceNotDraft`, and what the ledger and the tax resolver refuse.
+    Raises :class:`InvoiceNotFound`, :class:`InvoiceNotDraft`, and what the ledger and the tax resolver refuse; without
+    ``wait`` also ``CustomerBusy``, while another worker bills the customer.
     """
     found = Invoice.objects.filter(public_id=public_id).values_list("customer_id", flat=True).first()
     if found is None:
         raise InvoiceNotFound(f"There is no invoice {public_id}.")
     with transaction.atomic():
-        customer = lock_customer(found)
+        customer = lock_customer(found, wait=wait)
         invoice = Invoice.objects.select_for_update().get(public_id=public_id)
         invoice.customer = customer
         if invoice.status != Invoice.Status.DRAFT:
