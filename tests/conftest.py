@@ -7,7 +7,6 @@
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,30 +15,14 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support.clock import VirtualClock
+from tests.support.database import Database, Databases, Server
+from tests.support.network import loopback_only
+from tests.support.services import find_services
+
 # A busy machine is no failure: how long an example takes is not what the properties are about.
 hypothesis.settings.register_profile("busy machine", deadline=None)
 hypothesis.settings.load_profile("busy machine")
-
-_NOWHERE = "postgres://billing_app@127.0.0.1:1/no-database-outside-a-fixture"
-os.environ.update(
-    {
-        "DJANGO_SETTINGS_MODULE": "billing_ops.settings",
-        "BILLING_ENV": "test",
-        "BILLING_DB_ROLE": "app",
-        "BILLING_CLOCK_FILE": "",
-        "DEBUG": "",
-        "SECRET_KEY": "only-for-tests",
-        "DATABASE_URL": _NOWHERE,
-        "OWNER_DATABASE_URL": _NOWHERE,
-        "REDIS_NAMESPACE": f"bo-test-{os.getpid()}-{secrets.token_hex(2)}:",
-        "DJANGO_ALLOW_ASYNC_UNSAFE": "true",  # the browser's driver runs an event loop in the test's own thread
-    }
-)
-
-from tests.support.clock import VirtualClock  # noqa: E402  # the environment first: settings read it once
-from tests.support.database import Database, Databases, Server  # noqa: E402
-from tests.support.network import loopback_only  # noqa: E402
-from tests.support.services import find_services  # noqa: E402
 
 pytest_plugins = ["tests.stripe_standin.fixtures"]
 

@@ -45,3 +45,17 @@ def test_the_limit_is_there_while_a_page_is_read_and_gone_after(
     assert as_role("finance").get("/console/").status_code == 200
     assert seen == ["5s"]
     assert _present() == "0"
+
+
+def test_the_limit_of_the_connection_comes_back_after_the_page(
+    quiet_desk: "Desk", as_role: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = as_role("finance")
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", "-c statement_timeout=7000")
+    try:
+        assert _present() == "7s"
+        assert browser.get("/console/").status_code == 200
+        assert _present() == "7s"
+    finally:
+        connection.close()
