@@ -15,7 +15,8 @@ from tests.stripe_standin.process import Standin
 from tests.support.processes import Worker, wait_until
 
 CUSTOMERS = 60
-INVOICES = 2 * CUSTOMERS  # January's fee; January's usage with February's fee
+# Every third began in January: January's fee, then its usage with February's fee. The others begin in February.
+INVOICES = CUSTOMERS + CUSTOMERS // 3
 TICKS = ("metering.advance", "invoicing.bill", "invoicing.collect_due", "invoicing.accrue")
 
 
@@ -25,6 +26,11 @@ class Usage:
 
     context: int
     generated: int
+
+    @property
+    def bills(self) -> list[list[Decimal]]:
+        """The lines of each invoice."""
+        return [[Decimal(20)], [Decimal(20), *self.lines]]
 
     @property
     def lines(self) -> list[Decimal]:
@@ -66,21 +72,23 @@ def test_each_customer_is_billed_once(
     prove(standin)
 
 
-def _world() -> list[Usage]:
-    from tests.support.billing import START, event, make_world, send
+def _world() -> list[Usage | None]:
+    from tests.support.billing import MONTH_LATER, START, event, make_world, send
 
     noon = START + timedelta(days=10, hours=12)
     chance = seeded(60)
     world = make_world()
-    usages = []
+    usages: list[Usage | None] = []
     for number in range(CUSTOMERS):
-        world.subscribe(world.customer(f"cus-{number}"))
-        usages.append(Usage(context=chance.randrange(1_500_000), generated=chance.randrange(300_000)))
+        is_old = number % 3 == 0
+        world.subscribe(world.customer(f"cus-{number}"), starts_at=START if is_old else MONTH_LATER)
+        usages.append(Usage(chance.randrange(1_500_000), chance.randrange(300_000)) if is_old else None)
     rows = [
         event(number, subject=f"cus-{number}", time=noon, context=used.context, generated=used.generated)
         for number, used in enumerate(usages)
+        if used
     ]
-    assert send(rows, at=noon).accepted == CUSTOMERS
+    assert send(rows, at=noon).accepted == CUSTOMERS // 3
     return usages
 
 
@@ -149,7 +157,7 @@ def _told() -> int:
     return StripeEvent.objects.filter(type="invoice.paid", handled_at__isnull=False, outcome="applied").count()
 
 
-def _compare(usages: list[Usage], standin: Standin) -> None:
+def _compare(usages: list[Usage | None], standin: Standin) -> None:
     from billing_ops.models import FailedWork
     from invoicing.models import Invoice
 
@@ -158,12 +166,12 @@ def _compare(usages: list[Usage], standin: Standin) -> None:
         assert charge["paid"]
         charged.setdefault(charge["description"], []).append(charge["amount"])
     for number, used in enumerate(usages):
-        first, second = Invoice.objects.filter(customer__key=f"cus-{number}").order_by("pk")
-        assert [line.amount.amount for line in first.lines.all()] == [Decimal(20)]
-        assert [line.amount.amount for line in second.lines.all()] == [Decimal(20), *used.lines]
-        for invoice, total in ((first, Decimal(20)), (second, 20 + sum(used.lines))):
-            assert (invoice.status, invoice.amount_paid.amount) == ("paid", total)
-            assert charged.pop(f"Payment for Invoice {invoice.number}") == [int(total * 100)]
+        invoices = Invoice.objects.filter(customer__key=f"cus-{number}").order_by("pk")
+        bills = used.bills if used else [[Decimal(20)]]
+        for invoice, lines in zip(invoices, bills, strict=True):
+            assert [line.amount.amount for line in invoice.lines.all()] == lines
+            assert (invoice.status, invoice.amount_paid.amount) == ("paid", sum(lines))
+            assert charged.pop(f"Payment for Invoice {invoice.number}") == [int(sum(lines) * 100)]
     assert not charged, "a charge without an invoice"
     assert not FailedWork.objects.exists()
 
