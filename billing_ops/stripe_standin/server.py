@@ -14,6 +14,7 @@ from billing_ops.stripe_standin.door import Answer
 from billing_ops.stripe_standin.engine import Engine
 
 MAX_BODY_BYTES = 1024 * 1024
+MOST_DISCARDED_BYTES = 64 * 1024 * 1024
 
 
 class Server(ThreadingHTTPServer):
@@ -87,10 +88,17 @@ class Handler(BaseHTTPRequestHandler):
             length = -1
         if not 0 <= length <= MAX_BODY_BYTES:
             self.close_connection = True
+            self._discard(length)
             message = f"The body must have a length of at most {MAX_BODY_BYTES} bytes."
             self._send(Answer(413, json.dumps({"error": {"type": "invalid_request_error", "message": message}})))
             return None
         return self.rfile.read(length)
+
+    def _discard(self, length: int) -> None:
+        """Read a body away (within reason): who is cut off while sending would not see the answer."""
+        left = min(length, MOST_DISCARDED_BYTES)
+        while left > 0 and (chunk := self.rfile.read(min(left, 65_536))):
+            left -= len(chunk)
 
     def _conduct(self, found: Answer) -> None:
         if found.conduct == "answer":
