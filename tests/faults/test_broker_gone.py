@@ -85,6 +85,9 @@ def test_requests_are_answered_at_once_and_their_work_is_found_later(
         ask(caller, drafts, range(ROUND))  # connections to the broker are open from here on
         own_broker.freeze()
         ask(caller, drafts, range(ROUND, 2 * ROUND))
+        ready = caller.send("GET", "//readyz")
+        assert (ready.status, ready.json()["checks"]["broker"]) == (503, "unreachable")
+        assert ready.seconds < 2 * LONGEST_SECONDS
         own_broker.thaw()
         web.stop()
         web.start()  # it forgets that the broker failed, and asks it again
