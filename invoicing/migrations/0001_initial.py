@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StripeObject",
             fields=[
-                ("object_id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("object_id", models.CharField(max_length=255, primary_key=True, serialize=False)),
                 ("fetch_seq", models.BigIntegerField(default=0)),
                 ("applied_seq", models.BigIntegerField(default=0)),
             ],
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ("seller", models.JSONField(blank=True, null=True)),
                 ("bill_to", models.JSONField(blank=True, null=True)),
                 ("tax_note", models.CharField(blank=True, max_length=200)),
-                ("stripe_id", models.CharField(blank=True, max_length=64, null=True, unique=True)),
+                ("stripe_id", models.CharField(blank=True, max_length=255, null=True, unique=True)),
                 (
                     "collected_with",
                     models.ForeignKey(
@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
             name="Payment",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("stripe_charge_id", models.CharField(max_length=64, unique=True)),
+                ("stripe_charge_id", models.CharField(max_length=255, unique=True)),
                 ("currency", models.CharField(max_length=3)),
                 ("amount", billing_ops.kit.fields.AmountField(decimal_places=3, max_digits=19)),
                 ("applied", billing_ops.kit.fields.AmountField(decimal_places=3, max_digits=19)),
@@ -198,7 +198,7 @@ class Migration(migrations.Migration):
                 ),
                 ("failure_code", models.CharField(blank=True, max_length=64)),
                 ("failure_message", models.CharField(blank=True, max_length=500)),
-                ("payment_method", models.CharField(blank=True, max_length=64)),
+                ("payment_method", models.CharField(blank=True, max_length=255)),
                 ("requested_by", models.CharField(max_length=150)),
                 ("created_at", models.DateTimeField()),
                 ("next_try_at", models.DateTimeField(blank=True, null=True)),
@@ -243,9 +243,9 @@ class Migration(migrations.Migration):
             name="StripeEvent",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("event_id", models.CharField(max_length=64, unique=True)),
+                ("event_id", models.CharField(max_length=255, unique=True)),
                 ("type", models.CharField(max_length=100)),
-                ("object_id", models.CharField(blank=True, max_length=64)),
+                ("object_id", models.CharField(blank=True, max_length=255)),
                 ("api_version", models.CharField(blank=True, max_length=40)),
                 ("livemode", models.BooleanField()),
                 ("body", models.TextField()),

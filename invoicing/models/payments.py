@@ -31,7 +31,7 @@ class PaymentAttempt(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     failure_code = models.CharField(max_length=64, blank=True)
     failure_message = models.CharField(max_length=500, blank=True)
-    payment_method = models.CharField(max_length=64, blank=True)
+    payment_method = models.CharField(max_length=255, blank=True)
     requested_by = models.CharField(max_length=150)
     created_at = models.DateTimeField()
     next_try_at = models.DateTimeField(null=True, blank=True)
@@ -60,7 +60,7 @@ class Payment(models.Model):
 
     app_privileges: ClassVar[str] = "SELECT, INSERT"
 
-    stripe_charge_id = models.CharField(max_length=64, unique=True)
+    stripe_charge_id = models.CharField(max_length=255, unique=True)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
     currency = models.CharField(max_length=3)
     amount = AmountField()

@@ -13,9 +13,9 @@ class StripeEvent(models.Model):
 
     app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
 
-    event_id = models.CharField(max_length=64, unique=True)
+    event_id = models.CharField(max_length=255, unique=True)  # Stripe: no id is longer
     type = models.CharField(max_length=100)
-    object_id = models.CharField(max_length=64, blank=True)
+    object_id = models.CharField(max_length=255, blank=True)  # empty: it has none, or none that can be kept
     api_version = models.CharField(max_length=40, blank=True)
     livemode = models.BooleanField()
     body = models.TextField()
@@ -48,7 +48,7 @@ class StripeObject(models.Model):
 
     app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
 
-    object_id = models.CharField(max_length=64, primary_key=True)
+    object_id = models.CharField(max_length=255, primary_key=True)
     fetch_seq = models.BigIntegerField(default=0)
     applied_seq = models.BigIntegerField(default=0)
 

@@ -15,7 +15,7 @@ from django.db.models import F
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
-from billing_ops.kit.errors import Conflict
+from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.failing import wait_after
 from invoicing import settling
 from invoicing.models import StripeEvent
@@ -35,7 +35,17 @@ class EventNotReplayable(Conflict):
     code = "webhook.not_replayable"
 
 
+class EventWithoutObject(BillingError):
+    """An event that we act on, without an id of its object that could be asked for."""
+
+    code = "webhook.without_object"
+    kept = "The event is stored."
+    remedy = "An engineer reads the event's body and finds the object in Stripe."
+
+
 def _refresh_invoice(event: StripeEvent, at: datetime) -> str:
+    if not event.object_id:
+        raise EventWithoutObject(f"{event} names no object.", event=event.event_id)
     return APPLIED if settling.refresh(stripe_id=event.object_id, at=at) else IGNORED
 
 
