@@ -1,7 +1,8 @@
 """API keys: made here and shown once, revoked here."""
 
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
@@ -10,6 +11,7 @@ from django.shortcuts import redirect
 
 from billing_ops.console.frame import show
 from billing_ops.console.people import actor_of
+from billing_ops.console.roles import SCOPE_PERMISSIONS
 from billing_ops.kit import clock
 from billing_ops.kit.errors import BillingError
 from billing_ops.kit.http import issuing
@@ -20,27 +22,41 @@ _SHOWN = 200
 
 
 class KeyForm(forms.Form):
-    """A key to be: what it is for, what it may do and for how long."""
+    """A key to be: what it is for, what it may do and for how long. It may do no more than whoever makes it."""
 
     name = forms.CharField(max_length=100, help_text="The program that uses it, e.g. usage collector.")
     scopes = forms.MultipleChoiceField(
         label="What it may do",
-        choices=[(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple,
     )
     days = forms.IntegerField(
         label="Days it is valid", min_value=1, max_value=3650, required=False, help_text="Empty: until it is revoked."
     )
 
+    def __init__(self, *args: Any, grantable: Collection[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items() if scope in grantable]
+        cast(forms.MultipleChoiceField, self.fields["scopes"]).choices = choices
+        self.withheld = [scope for scope in SCOPES if scope not in grantable]
+
+
+def grantable_scopes(request: HttpRequest) -> frozenset[str]:
+    """The scopes that this person may give a key: those for what the person may do too."""
+    return frozenset(
+        scope
+        for scope in SCOPES
+        if (needed := SCOPE_PERMISSIONS.get(scope)) is not None and request.user.has_perms(needed)
+    )
+
 
 def keys_page(request: HttpRequest) -> HttpResponse:
     """The keys there are, and the form for a new one."""
-    return _show(request, KeyForm())
+    return _show(request, _new_form(request))
 
 
 def create_key(request: HttpRequest) -> HttpResponse:
     """Make a key and show its text, this once."""
-    form = KeyForm(request.POST)
+    form = KeyForm(request.POST, grantable=grantable_scopes(request))
     if not form.is_valid():
         return _show(request, form, status=422)
     at, days = clock.now(), form.cleaned_data["days"]
@@ -55,7 +71,7 @@ def create_key(request: HttpRequest) -> HttpResponse:
     except BillingError as error:
         form.add_error(None, str(error))
         return _show(request, form, status=error.http_status)
-    return _show(request, KeyForm(), issued=issued, status=201)
+    return _show(request, _new_form(request), issued=issued, status=201)
 
 
 def revoke_key(request: HttpRequest, pk: int) -> HttpResponse:
@@ -67,6 +83,10 @@ def revoke_key(request: HttpRequest, pk: int) -> HttpResponse:
     except BillingError as error:
         messages.error(request, str(error))
     return redirect("admin:console_keys")
+
+
+def _new_form(request: HttpRequest) -> KeyForm:
+    return KeyForm(grantable=grantable_scopes(request))
 
 
 def _show(request: HttpRequest, form: KeyForm, **more: Any) -> HttpResponse:

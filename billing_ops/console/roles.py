@@ -27,6 +27,25 @@ _CUSTOMERS = _CATALOGUE | {
     "billing_ops.view_auditentry",
 }
 
+# What a person must be able to do to make a key that does it: a key never does more than whoever made it. A scope that
+# is None matches nothing a person does here; only whoever runs the machine gives it, with ``create_api_key``.
+SCOPE_PERMISSIONS: dict[str, frozenset[str] | None] = {
+    "events:write": frozenset({"billing_ops.manage_apikey"}),
+    "usage:read": frozenset({"metering.investigate_usage"}),
+    "customers:read": frozenset({"plans.view_customer"}),
+    "customers:write": None,
+    "meters:read": frozenset({"metering.view_meter"}),
+    "meters:write": frozenset({"metering.investigate_usage"}),  # a meter bills nothing until a plan prices it
+    "plans:read": frozenset({"plans.view_plan", "plans.view_planversion", "plans.view_price"}),
+    "plans:write": None,
+    "subscriptions:read": frozenset({"plans.view_subscription"}),
+    "subscriptions:write": None,
+    "balances:read": frozenset({"ledger.view_creditgrant"}),
+    "credits:write": frozenset({"ledger.issue_credit"}),
+    "invoices:read": frozenset({"invoicing.view_invoice"}),
+    "invoices:write": frozenset({"invoicing.finalize_invoice", "invoicing.collect_invoice"}),
+}
+
 ROLES: dict[str, frozenset[str]] = {
     "Support": frozenset(_CUSTOMERS | {"ledger.issue_credit"}),
     "Finance": frozenset(

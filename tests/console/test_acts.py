@@ -119,3 +119,50 @@ def test_a_key_without_scope_or_name_is_refused(quiet_desk: "Desk", as_role: AsR
     ):
         assert as_role("engineer").post("/console/keys/create/", form).status_code == 422
     assert ApiKey.objects.count() == before
+
+
+_MONEY = {"customers:write", "plans:write", "subscriptions:write", "credits:write", "invoices:write", "balances:read"}
+
+
+def test_an_engineer_is_neither_offered_nor_given_a_scope_for_money(quiet_desk: "Desk", as_role: AsRole) -> None:
+    from billing_ops.models import ApiKey
+
+    browser = as_role("engineer")
+    offered = {scope for scope, _ in browser.get("/console/keys/").context["form"].fields["scopes"].choices}
+    assert offered == {"events:write", "usage:read", "meters:read", "meters:write", "plans:read"}
+    before = ApiKey.objects.count()
+    for scope in sorted(_MONEY | {"invoices:read", "customers:read", "subscriptions:read"}):
+        form = {"name": "till", "scopes": ["events:write", scope]}
+        assert browser.post("/console/keys/create/", form).status_code == 422, scope
+    assert ApiKey.objects.count() == before
+
+
+def test_support_and_finance_make_no_keys_at_all(quiet_desk: "Desk", as_role: AsRole) -> None:
+    from billing_ops.models import ApiKey
+
+    before = ApiKey.objects.count()
+    for role in ("support", "finance"):
+        form = {"name": "till", "scopes": ["credits:write"]}
+        assert as_role(role).post("/console/keys/create/", form).status_code == 403
+        assert as_role(role).get("/console/keys/").status_code == 403
+    assert ApiKey.objects.count() == before
+
+
+def test_who_may_give_credit_and_make_keys_may_make_a_key_that_gives_credit(desk: "Desk", as_role: AsRole) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    from billing_ops.models import ApiKey
+
+    User.objects.get(username="engineer").user_permissions.add(Permission.objects.get(codename="issue_credit"))
+    form = {"name": "till", "scopes": ["credits:write"]}
+    assert as_role("engineer").post("/console/keys/create/", form).status_code == 201
+    assert ApiKey.objects.get(name="till").scopes == ["credits:write"]
+
+
+def test_every_scope_says_who_may_give_it() -> None:
+    from billing_ops.console.roles import ROLES, SCOPE_PERMISSIONS
+    from billing_ops.kit.http.scopes import SCOPES
+
+    assert SCOPE_PERMISSIONS.keys() == SCOPES.keys()
+    known = frozenset().union(*ROLES.values())
+    assert all(needed is None or (needed and needed <= known) for needed in SCOPE_PERMISSIONS.values())
