@@ -76,13 +76,12 @@ def ensure_database(admin: Connection, name: str) -> None:
 
 
 def _open_database(admin: Connection, name: str) -> None:
-    database = sql.Identifier(name)
-    admin.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(database))
-    admin.execute(
-        sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}, {}").format(
-            database, sql.Identifier(APP), sql.Identifier(MIGRATOR)
-        )
-    )
+    # A temporary table or view could stand in for ours where a name is written without its schema: nobody who does not
+    # own the database makes one.
+    database, app, migrator = sql.Identifier(name), sql.Identifier(APP), sql.Identifier(MIGRATOR)
+    admin.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
+    admin.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM {}, {}").format(database, app, migrator))
+    admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(database, app, migrator))
 
 
 def furnish_database(inside: Connection) -> None:

@@ -4,7 +4,7 @@
 --      CREATE TRIGGER … BEFORE TRUNCATE ON <table> FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 -- Parameters: none. The error is SQLSTATE 23001 (restrict_violation), which Django raises as IntegrityError.
 CREATE FUNCTION refuse_change() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% on % is refused: its rows are facts and only ever added', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME,

@@ -144,6 +144,18 @@ def test_a_line_of_a_final_invoice_cannot_be_edited(sql: psycopg.Connection[Any]
     refused(sql, f"UPDATE invoicing_invoiceline SET {change} WHERE id = %(open_tokens)s", made)
 
 
+def test_a_temporary_invoice_does_not_thaw_the_lines_of_a_final_one(own_shop: Shop) -> None:
+    """Even if the application could make one, which it may not."""
+    invoice = own_shop.owing("20.00")
+    with own_shop.database.connect(role="admin") as admin:
+        admin.execute(f'GRANT TEMPORARY ON DATABASE "{own_shop.database.name}" TO billing_app')
+    with own_shop.database.connect() as app:
+        app.execute("CREATE TEMPORARY TABLE invoicing_invoice AS SELECT * FROM public.invoicing_invoice")
+        app.execute("UPDATE pg_temp.invoicing_invoice SET status = 'draft'")
+        with pytest.raises(errors.CheckViolation):
+            app.execute("UPDATE invoicing_invoiceline SET amount = amount + 1 WHERE invoice_id = %s", [invoice.pk])
+
+
 COLUMNS = {
     model: [str(field.column) for field in model._meta.concrete_fields if field.column != "id"]
     for model in (Invoice, InvoiceLine)

@@ -320,17 +320,6 @@ def test_triggers_cannot_be_switched_off() -> None:
             sql(statement)
 
 
-def test_a_temporary_table_does_not_stand_in_for_ours() -> None:
-    accrue("a", "1")
-    with refused("ledger_line_versions"):
-        sql("CREATE TEMPORARY TABLE ledger_balance (LIKE public.ledger_balance) ON COMMIT DROP")
-        entry = raw_entry()
-        raw_lines(
-            (entry, 1, account("1110", customer="cus-1").pk, "USD", 1, "1", 7, "2"),
-            (entry, 2, account("4000").pk, "USD", -1, "1", None, None),
-        )
-
-
 ORM_ATTEMPTS: dict[str, Callable[[], object]] = {
     "update": lambda: Line.objects.update(amount=1),
     "delete": lambda: Entry.objects.all()._raw_delete("default"),

@@ -17,7 +17,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 CREATE FUNCTION invoice_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     -- What may still change on a finalised invoice: how it is collected and paid. Its content may not.
     living constant text[] := ARRAY['status', 'amount_paid', 'paid_at', 'stripe_id', 'collected_with_id'];
@@ -53,7 +53,7 @@ CREATE TRIGGER invoice_is_not_emptied BEFORE TRUNCATE ON invoicing_invoice
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE FUNCTION invoice_line_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     found_status text;
     found_currency text;
@@ -89,7 +89,7 @@ $$;
 -- A finalised invoice's subtotal, credits and tax are the sums of its lines; what is due of it is what its entry put on
 -- the customer's receivable; and its number is the one that its series just gave.
 CREATE FUNCTION invoice_sums_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     sums record;
     receivable numeric;
@@ -118,7 +118,7 @@ CREATE TRIGGER invoice_adds_up AFTER UPDATE OF status ON invoicing_invoice
     FOR EACH ROW WHEN (OLD.status = 'draft' AND NEW.status <> 'draft') EXECUTE FUNCTION invoice_sums_guard();
 
 CREATE FUNCTION payment_attempt_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'a payment attempt cannot be deleted' USING ERRCODE = 'check_violation';
@@ -142,7 +142,7 @@ CREATE TRIGGER payment_attempt_is_not_emptied BEFORE TRUNCATE ON invoicing_payme
 
 -- Numbers begin at one and only go up by one, and what is taken is used by the end of the transaction: no gaps.
 CREATE FUNCTION number_series_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.next_number <> 1 THEN
@@ -162,7 +162,7 @@ CREATE TRIGGER number_series_is_not_emptied BEFORE TRUNCATE ON invoicing_numbers
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE FUNCTION number_used_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM invoicing_invoice WHERE number = invoice_number_text(OLD.prefix, OLD.next_number)) THEN
         RAISE EXCEPTION 'number % was taken and not used', invoice_number_text(OLD.prefix, OLD.next_number)
@@ -176,7 +176,7 @@ CREATE CONSTRAINT TRIGGER number_series_used AFTER UPDATE ON invoicing_numberser
 
 -- What Stripe told stays as it came; how its handling went is written beside it.
 CREATE FUNCTION stripe_event_guard() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     living constant text[] := ARRAY['handled_at', 'outcome', 'tries', 'next_try_at', 'error', 'parked_at'];
 BEGIN

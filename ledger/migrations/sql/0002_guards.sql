@@ -15,7 +15,8 @@ END $$;
 
 -- Facts ---------------------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION '% refused on %: it holds facts. Correct a fact with another fact.', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', CONSTRAINT = TG_TABLE_NAME || '_append_only';
@@ -93,7 +94,8 @@ END $$;
 CREATE TRIGGER ledger_account_open_balance AFTER INSERT ON ledger_account
     FOR EACH ROW WHEN (NEW.materialised) EXECUTE FUNCTION ledger_account_open_balance();
 
-CREATE FUNCTION ledger_account_keep() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_account_keep() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF (to_jsonb(NEW) - 'status') <> (to_jsonb(OLD) - 'status') THEN
         RAISE EXCEPTION 'Only the status of account % may change.', OLD.id
@@ -104,7 +106,8 @@ END $$;
 CREATE TRIGGER ledger_account_keep BEFORE UPDATE ON ledger_account
     FOR EACH ROW EXECUTE FUNCTION ledger_account_keep();
 
-CREATE FUNCTION ledger_balance_only_by_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION ledger_balance_only_by_lines() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF pg_trigger_depth() < 2 THEN
         RAISE EXCEPTION 'A stored balance moves only with the lines that are posted.'

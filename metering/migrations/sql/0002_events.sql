@@ -28,7 +28,7 @@ ALTER TABLE metering_stream SET (fillfactor = 80);
 -- The application may not run DDL, so it asks for a month's partition through this function. True if it was made.
 -- A month that already has rows in the default partition stays there: slower, never wrong.
 CREATE FUNCTION metering_ensure_month(instant timestamptz) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     month_start timestamptz := date_trunc('month', instant, 'UTC');
     month_end timestamptz := date_trunc('month', month_start + interval '32 days', 'UTC');
@@ -42,7 +42,7 @@ BEGIN
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('metering.ensure_month'));
     -- Read from the table: to_regclass would answer from what this connection knew before it waited.
-    IF EXISTS (SELECT FROM pg_class WHERE relname = partition AND relnamespace = 'public'::regnamespace) THEN
+    IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = partition AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
     IF EXISTS (SELECT FROM public.metering_event_default

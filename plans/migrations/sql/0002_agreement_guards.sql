@@ -4,7 +4,7 @@
 --     (exclusion_violation): IntegrityError.
 
 CREATE FUNCTION plans_customer_terms_fixed() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF (NEW.id, NEW.key) IS DISTINCT FROM (OLD.id, OLD.key) THEN
         RAISE EXCEPTION 'a customer keeps its key: usage and the ledger are recorded under it'
@@ -20,7 +20,7 @@ END
 $$;
 
 CREATE FUNCTION plans_subscription_guard() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     customer_currency text;
     version_currency text;
@@ -68,7 +68,7 @@ END
 $$;
 
 CREATE FUNCTION plans_item_guard() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     agreed record;
 BEGIN
@@ -101,7 +101,7 @@ END
 $$;
 
 CREATE FUNCTION plans_period_follows() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     expected timestamptz;
 BEGIN

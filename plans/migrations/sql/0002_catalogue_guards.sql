@@ -3,7 +3,7 @@
 -- Parameters: none. Refusals are SQLSTATE 23001 (restrict_violation) or 23514 (check_violation): IntegrityError.
 
 CREATE FUNCTION plans_refuse_published(version_id bigint, what text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     published timestamptz;
 BEGIN
@@ -17,7 +17,7 @@ END
 $$;
 
 CREATE FUNCTION plans_version_frozen() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.published_at IS NOT NULL THEN
@@ -42,7 +42,7 @@ END
 $$;
 
 CREATE FUNCTION plans_version_publishable() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     price_key text;
 BEGIN
@@ -81,7 +81,7 @@ END
 $$;
 
 CREATE FUNCTION plans_price_frozen() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         PERFORM plans_refuse_published(OLD.version_id, TG_OP || ' of a price');
@@ -95,7 +95,7 @@ END
 $$;
 
 CREATE FUNCTION plans_tier_frozen() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         PERFORM plans_refuse_published(version_id, TG_OP || ' of a tier') FROM plans_price WHERE id = OLD.price_id;
@@ -109,7 +109,7 @@ END
 $$;
 
 CREATE FUNCTION plans_refuse_truncate() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE of % is refused: it holds what customers agreed to', TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME;
