@@ -31,7 +31,10 @@ def _exact(text: str) -> int | Decimal:
     """A JSON number with a point or an exponent, by value: 10.0 and 1e1 are 10."""
     if len(text) > _LONGEST_NUMBER:
         return Decimal("Infinity")  # refused by check, which names it
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except ArithmeticError:  # an exponent of twenty digits: even a Decimal has none that large
+        return Decimal("Infinity")
     if not value or value.adjusted() >= INTEGER_DIGITS or value.adjusted() < -DECIMAL_DIGITS:
         return value if value else 0
     value = _EXACT.normalize(value)

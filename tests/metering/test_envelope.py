@@ -191,6 +191,9 @@ def test_numbers_within_range_are_exact(text: str) -> None:
         "0." + "1" * 400,
         "1." + "0" * 400,
         "1e-999999999",
+        "1e9999999999999999999",  # not even a Decimal has exponents of that size
+        "1e-9999999999999999999",
+        "0e9999999999999999999",
     ],
 )
 def test_numbers_beyond_range_are_refused(text: str) -> None:

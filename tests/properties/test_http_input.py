@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from billing_ops.kit.http import auth, body, cursors, idempotency
 from billing_ops.kit.http.fields import AmountText, DecimalText, Instant
 from billing_ops.kit.http.rendering import dumps, rfc3339
+from metering.rules.payload import EventRefusal, check, decode
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -33,6 +34,14 @@ def as_sent(value: Any) -> str:
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with contextlib.suppress(body.MalformedBody):
         body.parse(raw)
+
+
+@given(st.from_regex(r"-?[0-9]{1,5}(\.[0-9]{1,5})?[eE][+-]?[0-9]{1,25}", fullmatch=True))
+def test_a_number_with_any_exponent_is_read_small_or_refused(number: str) -> None:
+    with contextlib.suppress(body.MalformedBody):
+        assert len(dumps(body.parse(f'{{"n": {number}}}'.encode()))) < 200, "written out it stays short"
+    with contextlib.suppress(EventRefusal):
+        check(decode(f'{{"n": {number}}}'.encode()), "data", 1)
 
 
 @given(JSON)

@@ -11,6 +11,8 @@ from billing_ops.kit.errors import BillingError
 
 JSON_TYPES: Final = ("application/json",)
 MAX_DEPTH: Final = 32
+MAX_MAGNITUDE: Final = 64
+"""A number with a point or an exponent lies between 1e-64 and 1e64."""
 
 
 class MalformedBody(BillingError):
@@ -88,7 +90,8 @@ def parse(raw: bytes) -> Any:
     """JSON with every number that has a point or an exponent as a Decimal.
 
     Refused by :class:`MalformedBody`: broken UTF-8 or JSON (with its offset), NaN and Infinity, the same key twice,
-    more than 32 levels, U+0000 and lone surrogates (no text column can keep them).
+    more than 32 levels, U+0000 and lone surrogates (no text column can keep them),
+    numbers that no decimal can hold.
     """
     try:
         text = raw.decode("utf-8")
@@ -115,7 +118,13 @@ def _no_constant(name: str) -> NoReturn:
 def _decimal(text: str) -> Decimal:
     if len(text) > 64:
         raise MalformedBody(f"The number {text[:20]}… is longer than 64 characters.")
-    return Decimal(text)
+    try:
+        value = Decimal(text)
+    except ArithmeticError:  # an exponent of twenty digits: even a Decimal has none that large
+        value = Decimal("Infinity")
+    if not value.is_finite() or abs(value.adjusted()) > MAX_MAGNITUDE:
+        raise MalformedBody(f"The number {text[:20]} is out of any range.")  # written out it would fill the memory
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
