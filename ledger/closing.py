@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import Conflict
 from ledger.models import Period
@@ -23,8 +24,19 @@ def close(*, period: Period, at: datetime, actor: Actor) -> Period:
     if at.date() < period.ends_before:
         raise PeriodStillRuns(f"The period {period} is not over.", remedy=f"Close it from {period.ends_before} on.")
     with transaction.atomic():
-        Period.objects.filter(pk=period.pk).exclude(status="closed").update(
-            status="closed", closed_at=at, closed_by=str(actor)
+        closed = (
+            Period.objects.filter(pk=period.pk)
+            .exclude(status="closed")
+            .update(status="closed", closed_at=at, closed_by=str(actor))
         )
+        if closed:
+            audit.record(
+                at=at,
+                actor=actor,
+                action="period.closed",
+                subject_type="period",
+                subject_key=f"{period.book_id}:{period.starts_on}",
+                summary=f"The books closed from {period.starts_on} to before {period.ends_before}",
+            )
     period.refresh_from_db()
     return period

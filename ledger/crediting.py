@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from moneyed import Money
 
+from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import IdempotencyMismatch, InvalidInput
+from billing_ops.kit.money import plain
 from ledger import balances, drawing, journal, opening, posting
 from ledger.balances import CustomerBalances
 from ledger.drawing import Applied, apply, lines_of, quote, uses_of
@@ -39,6 +41,11 @@ __all__ = [
     "quote",
     "uses_of",
 ]
+
+_ACTS = {
+    movements.CREDIT_GRANTED: ("credit.granted", "granted"),
+    movements.OPENING_BALANCE: ("credit.carried_over", "carried over"),
+}
 
 THIS_GRANT = "(this grant)"
 """Stands in a preview for the grant that is not there yet."""
@@ -212,7 +219,9 @@ def _issue(terms: Terms, *, key: str, at: datetime, actor: Actor, movement: str)
                 return earlier
             public_id = uuid4()
             _post(terms, public_id, key=key, at=at, actor=actor, movement=movement)
-            return _record(terms, public_id, key=key, at=at, actor=actor, wallet=wallet)
+            made = _record(terms, public_id, key=key, at=at, actor=actor, wallet=wallet)
+            _audit(made, at=at, actor=actor, movement=movement)
+            return made
     except (IntegrityError, posting.EntryDiffers):
         # The same key was used for another customer at the same moment: name what differs.
         earlier = _earlier(terms, key)
@@ -270,4 +279,20 @@ def _record(terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Act
         idempotency_key=key,
         request=terms.request(),
         created_at=at,
+    )
+
+
+def _audit(made: CreditGrant, *, at: datetime, actor: Actor, movement: str) -> None:
+    action, done = _ACTS[movement]
+    audit.record(
+        at=at,
+        actor=actor,
+        action=action,
+        subject_type="credit_grant",
+        subject_key=str(made.public_id),
+        customer_key=made.customer_key[:128],
+        summary=f"{plain(made.amount)} {made.unit_id} of {made.kind} credit {done}",
+        reason=made.reason_code,
+        ticket=made.ticket[:64],
+        note=made.reason_note,
     )

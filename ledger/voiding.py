@@ -6,9 +6,10 @@ from decimal import Decimal
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 
-from billing_ops.kit import failing
+from billing_ops.kit import audit, failing
 from billing_ops.kit.actor import Actor, system
 from billing_ops.kit.errors import BillingError, Conflict
+from billing_ops.kit.money import plain
 from ledger import drawing, posting
 from ledger.crediting import GrantDiffers, PaidCreditIsBought
 from ledger.models import CreditGrant, Entry
@@ -42,7 +43,7 @@ def void(
         left, _ = _left_and_version(grant)
         if left <= 0:
             raise NothingLeft("Nothing is left of this credit.", grant=str(grant.public_id))
-        return posting.post(
+        entry = posting.post(
             movement=movements.CREDIT_VOIDED,
             key=entry_key,
             lines=movements.credit_voided(
@@ -60,6 +61,19 @@ def void(
             reason_note=note,
             ticket=ticket,
         )
+        audit.record(
+            at=at,
+            actor=actor,
+            action="credit.voided",
+            subject_type="credit_grant",
+            subject_key=str(grant.public_id),
+            customer_key=grant.customer_key[:128],
+            summary=f"{plain(left)} {grant.unit_id} of {grant.kind} credit voided",
+            reason=reason_code,
+            ticket=ticket[:64],
+            note=note,
+        )
+        return entry
 
 
 def expire(*, grant: CreditGrant, at: datetime, actor: Actor) -> Entry | None:

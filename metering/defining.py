@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import IdempotencyMismatch
 from metering.aggregating import FOLD_LOCK
@@ -66,6 +67,15 @@ def define(
         meter = Meter.objects.create(key=key, created_at=at, created_by=f"{actor.type}:{actor.id}", **body)
         last = Fold.objects.order_by("-pk").values_list("pk", flat=True).first()
         MeterProgress.objects.create(meter=meter, after_fold=last or 0, caught_up_at=None if last else at)
+        audit.record(
+            at=at,
+            actor=actor,
+            action="meter.defined",
+            subject_type="meter",
+            subject_key=key,
+            summary=f"Meter {name} ({key}) defined"[:300],
+            changes={field: [None, value] for field, value in body.items()},
+        )
         return meter
 
 

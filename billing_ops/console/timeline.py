@@ -24,7 +24,8 @@ class Happening:
 
 def happenings(customer_key: str) -> list[Happening]:
     """The latest acts and journal entries of a customer. Daily accruals are left out: they are the usage itself."""
-    acts = AuditEntry.objects.filter(customer_key=customer_key)[:_EACH]
+    # A credit given or taken back is in the journal with its reason, ticket and note: it is told once.
+    acts = AuditEntry.objects.filter(customer_key=customer_key).exclude(subject_type="credit_grant")[:_EACH]
     entries = Entry.objects.filter(customer_key=customer_key)
     booked = journal.page_of(entries.exclude(event_type__in=[USAGE_ACCRUED, FEE_RECOGNISED]), limit=_EACH)
     found = [

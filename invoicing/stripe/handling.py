@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import F
 
 from billing_ops.kit.actor import Actor
@@ -90,6 +91,7 @@ def handle_due(*, at: datetime) -> int:
     return len(found)
 
 
+@transaction.atomic
 def replay(*, event_pk: int, at: datetime, actor: Actor) -> StripeEvent:
     """Make a parked or handled event due again; its effects have natural keys, so nothing is done twice."""
     changed = (
