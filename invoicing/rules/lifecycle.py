@@ -15,7 +15,7 @@ INVOICE: Mapping[str, frozenset[str]] = {
 
 ATTEMPT: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"succeeded", "failed"}),
-    "failed": frozenset({"succeeded"}),  # Stripe's later word on the same charge wins
+    "failed": frozenset(),  # an answer: Stripe's later money is a payment, and the next try another attempt
     "succeeded": frozenset(),
 }
 

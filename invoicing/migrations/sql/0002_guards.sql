@@ -13,7 +13,7 @@ $$;
 
 CREATE FUNCTION attempt_status_may_change(before text, after text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT (before, after) IN (('pending', 'succeeded'), ('pending', 'failed'), ('failed', 'succeeded'))
+    SELECT (before, after) IN (('pending', 'succeeded'), ('pending', 'failed'))
 $$;
 
 CREATE FUNCTION invoice_guard() RETURNS trigger
