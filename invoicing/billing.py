@@ -22,6 +22,7 @@ from invoicing import accruing, collecting, drafting, finalizing, settling
 from invoicing.accruing import CustomerBusy
 from invoicing.models import Invoice
 from invoicing.rules import due
+from metering import usage
 from plans.models import Customer, Subscription
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,16 @@ def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:
 def bill_late(*, at: datetime, actor: Actor) -> Tally:
     """Draft what arrived late for ended subscriptions, once their late-usage window has closed.
 
-    A running subscription needs none of this: its next invoice takes the difference. The window of a month in which a
-    subscription is looked at forgives a run that did not happen; with nothing new there is no draft.
+    A running subscription needs none of this: its next invoice takes the difference. One that ended is looked at for
+    a month when its window closes, and for a month when usage of its customer was backfilled, however long ago it
+    ended; the month forgives runs that did not happen. With nothing new there is no draft.
     """
-    closed = at - due.LATE_USAGE_WINDOW
+    closed, month = at - due.LATE_USAGE_WINDOW, timedelta(days=30)
+    backfilled = usage.backfilled_subjects(since=at - month)
     ended = Subscription.objects.filter(
-        status=Subscription.Status.ENDED, ends_at__lte=closed, ends_at__gt=closed - timedelta(days=30)
+        Q(ends_at__gt=closed - month) | Q(customer__key__in=backfilled),
+        status=Subscription.Status.ENDED,
+        ends_at__lte=closed,
     )
     keys = ended.order_by("pk").values_list("pk", flat=True).iterator()
     return _each(

@@ -5,7 +5,7 @@ It only reads. Drafts, re-rating at finalisation, previews and accruals all come
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Count, Max, Q, Sum
@@ -15,8 +15,12 @@ from billing_ops.kit.periods import Period
 from invoicing.models import Invoice, InvoiceLine
 from invoicing.rules import due, lines
 from metering import usage
+from metering.models import BackfilledSpan
 from plans import catalog
 from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
+
+_IN_FLIGHT = timedelta(days=1)
+"""Longer than any transaction lasts that stores usage: a batch may commit after one with a higher id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +59,24 @@ def at_edge(
 
 
 def late(
-    subscription: Subscription,
-    *,
-    before: datetime,
-    at: datetime,
-    whenever: bool = False,
-    items: Sequence[SubscriptionItem] | None = None,
+    subscription: Subscription, *, before: datetime, at: datetime, items: Sequence[SubscriptionItem] | None = None
 ) -> list[Charge]:
     """Differences that late usage made to periods that were billed and finalised, and ended before ``before``.
 
-    Looked at are the periods of which usage could still arrive when the item was last drafted; with ``whenever`` all.
+    Rated again are, and no others, so that the cost does not grow with history:
+
+    1. The periods of which live usage could still arrive when the item was last drafted: some 36 days.
+    2. Of any age, the periods into which a backfill reached that their last bill may not have seen. Live usage cannot
+       be that old, and metering keeps a row for each backfill of a customer, which says from when to when it reaches.
+       Unseen is a batch above the bill's watermark, or one recorded less than a day before the bill was rated: it had
+       perhaps its id already and was not committed. To rate once too often changes nothing.
     """
     found = [item for item in (items_of(subscription) if items is None else items) if item.price.meter is not None]
     looks = _looks(found)
+    spans = usage.backfilled(subject=subscription.customer.key) if any(looks.values()) else []
     charges: list[Charge] = []
     for item in found:
-        for span in _open_to_usage(looks[item.pk], before=before, at=None if whenever else at):
+        for span in _open_to_usage(looks[item.pk], spans, before=before):
             charge = usage_charge(item, span, at=at)
             if charge.amounts.unrounded:
                 charges.append(charge)
@@ -159,11 +165,19 @@ def _stored(row: BillingPeriod | None) -> Period | None:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One service period of an item that was billed: when it was drafted last, and whether a draft holds it now."""
+    """One service period of an item that was billed: when it was drafted last, the highest batch and the instant that
+    its bills have seen, and whether a draft holds it now."""
 
     period: Period
     drafted_at: datetime
+    watermark: int
+    rated_at: datetime
     on_draft: bool
+
+    def has_not_seen(self, span: BackfilledSpan) -> bool:
+        """Whether the backfill reached into this period and may not be in its bills."""
+        reaches = span.first_occurred_at < self.period.end and span.last_occurred_at >= self.period.start
+        return reaches and (span.batch_id > self.watermark or span.recorded_at > self.rated_at - _IN_FLIGHT)
 
 
 def _looks(items: Sequence[SubscriptionItem]) -> dict[int, list[_Look]]:
@@ -173,27 +187,35 @@ def _looks(items: Sequence[SubscriptionItem]) -> dict[int, list[_Look]]:
         InvoiceLine.objects.filter(item__in=looks, kind=InvoiceLine.Kind.USAGE)
         .values("item_id", "service_start", "service_end")
         .annotate(
-            drafted_at=Max("invoice__drafted_at"), drafts=Count("pk", filter=Q(invoice__status=Invoice.Status.DRAFT))
+            drafted_at=Max("invoice__drafted_at"),
+            watermark=Max("watermark", default=0),
+            rated_at=Max("rated_at"),
+            drafts=Count("pk", filter=Q(invoice__status=Invoice.Status.DRAFT)),
         )
         .order_by("service_start", "service_end")
     )
     for row in rows:
         period = Period(row["service_start"], row["service_end"])
-        looks[row["item_id"]].append(_Look(period, row["drafted_at"], bool(row["drafts"])))
+        looks[row["item_id"]].append(
+            _Look(period, row["drafted_at"], row["watermark"], row["rated_at"], on_draft=bool(row["drafts"]))
+        )
     return looks
 
 
-def _open_to_usage(looks: Sequence[_Look], *, before: datetime, at: datetime | None) -> list[Period]:
-    """Periods that ended before ``before``, whose last bill is final (a draft re-rates itself); with ``at`` only those
-    that were not closed to usage when the item was last drafted, for they were looked at then.
+def _open_to_usage(looks: Sequence[_Look], spans: Sequence[BackfilledSpan], *, before: datetime) -> list[Period]:
+    """Periods that ended before ``before``, whose last bill is final (a draft re-rates itself), and which were not
+    closed to live usage when the item was last drafted, or have unseen backfills; the others were looked at then.
 
     Counted from that draft and not from ``at``: what arrives after a month's draft, and only just in time to be
     accepted, is more than the window old when the next draft is made.
     """
-    last = max((look.drafted_at for look in looks), default=at)
-    since = None if at is None or last is None else last - due.LATE_USAGE_WINDOW
+    if not looks:
+        return []
+    since = max(look.drafted_at for look in looks) - due.LATE_USAGE_WINDOW
     return [
         look.period
         for look in looks
-        if not look.on_draft and look.period.end < before and (since is None or look.period.end > since)
+        if not look.on_draft
+        and look.period.end < before
+        and (look.period.end > since or any(look.has_not_seen(span) for span in spans))
     ]

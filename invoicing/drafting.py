@@ -61,7 +61,7 @@ def draft_late(*, subscription_id: int, at: datetime, actor: Actor) -> Invoice |
     with transaction.atomic():
         subscription = Subscription.objects.select_related("version", "customer").get(pk=subscription_id)
         lock_customer(subscription.customer_id)
-        found = charges.late(subscription, before=at, at=at, whenever=True)
+        found = charges.late(subscription, before=at, at=at)
         if sum((charge.amounts.amount for charge in found), Decimal(0)) <= 0:
             return None
         trigger = trigger_of_late_usage(subscription.key, at)

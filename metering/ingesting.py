@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from billing_ops.kit.actor import Actor
-from metering.models import Batch
+from metering.models import BackfilledSpan, Batch
 from metering.rules.bodies import MAX_EVENTS, TooManyEvents
 from metering.rules.envelope import ReadEvent, Window, read
 from metering.rules.payload import EventRefusal
@@ -64,7 +64,11 @@ def accept(*, events: Sequence[RawEvent], at: datetime, actor: Actor) -> IngestR
 
 
 def backfill(*, events: Sequence[RawEvent], at: datetime, actor: Actor, label: str) -> IngestResult:
-    """Store late events: anything since the year 2000, with the same identity rule. ``label`` names the import."""
+    """Store late events: anything since the year 2000, with the same identity rule. ``label`` names the import.
+
+    For each subject a :class:`BackfilledSpan` is kept, so that periods of any age that were billed are looked at again.
+    Raises :class:`TooManyEvents` beyond 10,000.
+    """
     if len(events) > MAX_EVENTS:
         raise TooManyEvents(f"The request has {len(events):,} events.", limit=MAX_EVENTS)
     return _ingest(events, at=at, actor=actor, window=Window.backfill(at), origin=Batch.Origin.BACKFILL, label=label)
@@ -158,9 +162,30 @@ def _store(
                     )
                 ]
             )
+            if origin == Batch.Origin.BACKFILL:
+                _note_spans(batch, stored, at)
         if len(stored) < len(contenders):
             _keep_conflicts(cursor, _judge(fresh, contenders, known, outcomes), at)
     return batch if stored else None
+
+
+def _note_spans(batch: int, stored: Iterable[ReadEvent], at: datetime) -> None:
+    """Note from when to when each subject's backfilled usage reaches, for whoever billed that time already."""
+    spans: dict[str, BackfilledSpan] = {}
+    for event in stored:
+        span = spans.setdefault(
+            event.subject,
+            BackfilledSpan(
+                batch_id=batch,
+                subject=event.subject,
+                first_occurred_at=event.occurred_at,
+                last_occurred_at=event.occurred_at,
+                recorded_at=at,
+            ),
+        )
+        span.first_occurred_at = min(span.first_occurred_at, event.occurred_at)
+        span.last_occurred_at = max(span.last_occurred_at, event.occurred_at)
+    BackfilledSpan.objects.bulk_create(spans.values(), batch_size=1_000)
 
 
 def _claim(cursor: CursorWrapper, fresh: dict[str, ReadEvent]) -> tuple[int, dict[str, str]]:

@@ -116,6 +116,33 @@ class Batch(models.Model):
         return f"batch {self.pk}"
 
 
+class BackfilledSpan(models.Model):
+    """From when to when a backfill brought usage of one subject; written with its batch.
+
+    Live usage is never older than the window in which it is accepted. This is how whoever billed a period of any age
+    learns, without reading its events again, that there may be more to it.
+    """
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT"
+
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="+")
+    subject = models.TextField()
+    first_occurred_at = models.DateTimeField()
+    last_occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["subject", "batch"], name="backfilled_once"),
+            models.CheckConstraint(
+                condition=Q(last_occurred_at__gte=F("first_occurred_at")), name="backfilled_times_in_order"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} in batch {self.batch_id}"
+
+
 class Event(models.Model):
     """One accepted usage event. The table is partitioned by the month of ``occurred_at`` (see migration 0002).
 

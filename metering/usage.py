@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 
 from billing_ops.kit.periods import Period
-from metering.models import Meter
+from metering.models import BackfilledSpan, Meter
 from metering.rules.aggregation import Verdict
 from metering.rules.payload import read_data
 from metering.rules.windows import cut
@@ -26,6 +26,8 @@ __all__ = [
     "Lag",
     "Position",
     "Reading",
+    "backfilled",
+    "backfilled_subjects",
     "events_of",
     "hourly",
     "lag",
@@ -118,6 +120,16 @@ def quantity(*, meter: Meter, subject: str, period: Period, at: datetime) -> Rea
     return Reading(
         quantity=plain_quantity(row[0]), events=row[1], as_of=at, lag_seconds=_age_seconds(row[2], at), watermark=row[3]
     )
+
+
+def backfilled(*, subject: str) -> list[BackfilledSpan]:
+    """From when to when each backfill brought usage of the subject: few rows, however long its history is."""
+    return list(BackfilledSpan.objects.filter(subject=subject))
+
+
+def backfilled_subjects(*, since: datetime) -> set[str]:
+    """Whose usage was backfilled after ``since``."""
+    return set(BackfilledSpan.objects.filter(recorded_at__gt=since).values_list("subject", flat=True).distinct())
 
 
 def hourly(*, meter: Meter, subject: str | None, period: Period) -> list[Hour]:

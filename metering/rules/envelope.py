@@ -139,7 +139,9 @@ def read_time(sent: object) -> datetime:
 def _in_window(occurred_at: datetime, window: Window) -> None:
     if occurred_at < window.earliest:
         raise EventRefusal(
-            "event.too_old", f"time is before {window.earliest:%Y-%m-%dT%H:%M:%SZ}. Bring it in as a backfill."
+            "event.too_old",
+            f"time is before {window.earliest:%Y-%m-%dT%H:%M:%SZ}. Older usage is brought in by an operator: "
+            "manage.py backfill FILE.ndjson --label … (since 2000).",
         )
     if occurred_at > window.latest:
         raise EventRefusal("event.too_far_ahead", f"time is after {window.latest:%Y-%m-%dT%H:%M:%SZ}. Check the clock.")

@@ -1,11 +1,22 @@
 """Usage that arrives after its period was billed: the difference, once, on the period in which it happened."""
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from billing_ops.kit import clock
 from invoicing import billing
 from invoicing.models import InvoiceLine
 from ledger import balances
+from metering import ingesting
+from metering.models import Batch
 from plans import subscribing
 from plans.models import Subscription
 from tests.invoicing.proof import prove
@@ -29,7 +40,7 @@ from tests.invoicing.stories import (
     usage_price,
     used,
 )
-from tests.support.billing import World, ledger_of
+from tests.support.billing import World, event, fold, ledger_of
 
 TICK = timedelta(microseconds=1)
 
@@ -159,3 +170,119 @@ def test_revenue_is_dated_in_the_period_of_its_usage(books: World) -> None:
     billed(acme, MONTH_LATER, at=MONTH_LATER + GRACE)
     january = {line.code: line.net for line in balances.trial_balance(unit="USD", until=MONTH_LATER)}
     assert january == {"1110": Decimal(1), "4000": Decimal(-1)}
+
+
+APRIL, MAY, JUNE = (datetime(2025, month, 1, tzinfo=UTC) for month in (4, 5, 6))
+
+
+def backfilled(number: int, *, time: datetime, at: datetime, generated: int, subject: str = "acme") -> None:
+    """An old request, brought in at ``at``."""
+    raw = json.dumps(event(number, subject=subject, time=time, generated=generated)).encode()
+    assert ingesting.backfill(events=[raw], at=at, actor=TESTER, label="old").accepted == 1
+    fold(at)
+
+
+def test_backfilled_usage_of_a_running_subscription_is_on_the_next_bill_however_old(books: World) -> None:
+    acme = join(publish("cents", usage_price("tokens", "0.01")))
+    used(1, time=NOON, generated=100)
+    for edge in (MONTH_LATER, FEBRUARY_LATER, APRIL):
+        billed(acme, edge)
+    backfilled(2, time=NOON, at=APRIL + timedelta(days=9), generated=5_000)
+
+    may = billed(acme, MAY)
+    june = billed(acme, JUNE)
+
+    assert [(line.service_start, line.revision, line.amount.amount) for line in may.lines.filter(revision__gt=1)] == [
+        (START, 2, Decimal(50))
+    ]
+    assert june.lines.count() == 1, "the bill of May saw it"
+    prove()
+
+
+def test_a_backfill_that_commits_after_a_younger_batch_was_billed_is_found(books: World) -> None:
+    """Ids are given before the commit: the bill's watermark may lie above a batch that it could not see."""
+    acme = join(publish("cents", usage_price("tokens", "0.01")))
+    for edge in (MONTH_LATER, FEBRUARY_LATER, APRIL):
+        billed(acme, edge)
+    backfilled(1, time=NOON, at=APRIL + GRACE, generated=700)
+    line = InvoiceLine.objects.filter(service_start=START).get()
+    assert Batch.objects.latest("pk").pk > (line.watermark or 0)
+    first = billed(acme, MAY)
+    assert [one.amount.amount for one in first.lines.filter(service_start=START)] == [Decimal(7)]
+    seen = InvoiceLine.objects.filter(service_start=START, revision=2).get()
+    # Under way while that bill was rated: recorded an hour before it, with an id below its watermark.
+    overtaken = Batch.objects.latest("pk").pk
+    assert overtaken <= (seen.watermark or 0)
+    raw = json.dumps(event(2, subject="acme", time=NOON, generated=300)).encode()
+    at = MAY - timedelta(minutes=30)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ingesting, "_claim", lambda cursor, fresh: (_free_id(overtaken), {}))
+        assert ingesting.backfill(events=[raw], at=at, actor=TESTER, label="slow").accepted == 1
+    fold(MAY + GRACE)
+
+    assert [one.amount.amount for one in billed(acme, JUNE).lines.filter(service_start=START)] == [Decimal(3)]
+    prove()
+
+
+def _free_id(below: int) -> int:
+    """An id under ``below`` that no batch has."""
+    taken = set(Batch.objects.values_list("pk", flat=True))
+    return next(one for one in range(below, -1_000, -1) if one not in taken)
+
+
+def test_backfilled_usage_of_a_subscription_that_ended_long_ago_gets_an_invoice_of_its_own(books: World) -> None:
+    acme = join(publish("cents", usage_price("tokens", "0.01")))
+    other = join(publish("other", usage_price("tokens", "0.01")), "other")
+    for one in (acme, other):
+        subscribing.end(subscription=Subscription.objects.get(customer=one), at=NOON + TICK, actor=TESTER)
+        billed(one, MONTH_LATER)
+    later = datetime(2025, 12, 1, tzinfo=UTC)
+    assert billing.bill_late(at=later, actor=TESTER).done == 0, "nobody is looked at"
+    backfilled(1, time=NOON, at=later, generated=1_000)
+
+    assert billing.bill_late(at=later, actor=TESTER).done == 1
+    assert billing.finalize_due(at=later, actor=TESTER).done == 1
+    assert billing.bill_late(at=later + timedelta(days=2), actor=TESTER).failed == 0
+    assert billing.finalize_due(at=later + timedelta(days=2), actor=TESTER).done == 0
+
+    lines = InvoiceLine.objects.filter(revision=2)
+    assert [(line.item.customer.key, line.amount.amount) for line in lines] == [("acme", Decimal(10))]
+    prove()
+
+
+def test_looking_for_late_usage_does_not_cost_more_as_history_grows(books: World) -> None:
+    acme = join(publish("cents", usage_price("tokens", "0.01")))
+    counts = []
+    for month in range(2, 13):
+        with CaptureQueriesContext(
+            connection,
+        ) as found:
+            drafted_now = drafted(acme, datetime(2025, month, 1, tzinfo=UTC))
+        counts.append(len(found))
+        finalized(drafted_now, datetime(2025, month, 1, 1, tzinfo=UTC))
+    assert counts[3:] == [counts[3]] * len(counts[3:])
+
+
+def test_the_command_brings_in_a_file_and_says_what_it_did_not_take(
+    books: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: APRIL)
+    monkeypatch.setattr(ingesting, "MAX_EVENTS", 10_000)
+    acme = join(publish("cents", usage_price("tokens", "0.01")))
+    for edge in (MONTH_LATER, FEBRUARY_LATER, APRIL):
+        billed(acme, edge)
+    rows = [json.dumps(event(n, subject="acme", time=NOON, generated=100)) for n in range(3)]
+    rows += ["", "{broken", json.dumps(event(9, subject="acme", time=datetime(1999, 1, 1, tzinfo=UTC), generated=1))]
+    (tmp_path / "old.ndjson").write_text("\n".join(rows))
+
+    with pytest.raises(CommandError, match="2 events were not taken"):
+        call_command("backfill", str(tmp_path / "old.ndjson"), label="January again")
+    said = capsys.readouterr()
+    assert "5 events: 3 accepted, 0 duplicate, 0 conflict, 2 rejected." in said.out
+    assert "event 4 (None): event.malformed_json" in said.err
+    assert Batch.objects.get(label="January again").origin == "backfill"
+
+    (tmp_path / "old.ndjson").write_text("\n".join(rows[:3]))
+    call_command("backfill", str(tmp_path / "old.ndjson"), label="once more")
+    assert "3 duplicate" in capsys.readouterr().out
+    assert [line.amount.amount for line in billed(acme, MAY).lines.filter(revision=2)] == [Decimal(3)]

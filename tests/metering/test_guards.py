@@ -4,17 +4,26 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from metering import ingesting
 from metering.models import Batch, Event
-from tests.metering.support import accept, fold_all, raw, sum_meter
+from tests.metering.support import ACTOR, AT, accept, fold_all, raw, sum_meter
 from tests.support.database import Database
 
-FACTS = ["metering_event", "metering_event_key", "metering_conflict", "metering_fold", "metering_batch"]
+FACTS = [
+    "metering_event",
+    "metering_event_key",
+    "metering_conflict",
+    "metering_fold",
+    "metering_batch",
+    "metering_backfilledspan",
+]
 TAMPERING = {
     "metering_event": "UPDATE metering_event SET data = '{}'",
     "metering_event_key": "UPDATE metering_event_key SET content = key",
     "metering_conflict": "UPDATE metering_conflict SET subject = 'x'",
     "metering_fold": "UPDATE metering_fold SET events = 0",
     "metering_batch": "UPDATE metering_batch SET events = events + 1",
+    "metering_backfilledspan": "UPDATE metering_backfilledspan SET subject = 'x'",
     "folded batch": "UPDATE metering_batch SET fold_id = NULL",
     "refolded batch": "UPDATE metering_batch SET fold_id = (SELECT max(id) FROM metering_fold)",
     "metering_meter": "UPDATE metering_meter SET value_path = 'other'",
@@ -31,6 +40,7 @@ def written(fresh_db: Database) -> Database:
     sum_meter()
     accept(raw(1))
     accept(raw(1, subject="other"), raw(2))
+    ingesting.backfill(events=[raw(3)], at=AT, actor=ACTOR, label="guarded")
     fold_all()
     return fresh_db
 
@@ -64,7 +74,7 @@ def test_the_owner_is_refused_by_the_triggers(written: Database) -> None:
         assert refused(written, "owner", statement) == "RestrictViolation", statement
     assert refused(written, "owner", "UPDATE metering_event_2025_03 SET data = '{}'") == "RestrictViolation"
     assert refused(written, "owner", "DELETE FROM metering_event_2025_03") == "RestrictViolation"
-    assert Event.objects.count() == 2
+    assert Event.objects.count() == 3
 
 
 def test_the_application_may_not_touch_a_partition_or_run_ddl(written: Database) -> None:
