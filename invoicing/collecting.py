@@ -89,9 +89,13 @@ def collect(*, public_id: str, at: datetime, actor: Actor, request_key: str = ""
         return _failed(work.attempt, error, at, code=str(error.details.get("decline_code", "")))
     except gateway.Unavailable as error:
         return _unknown(work.attempt, str(error), at)
-    except (gateway.Refused, settling.MirrorDiffers) as error:
+    except gateway.Refused as error:
         _unknown(work.attempt, str(error), at)
         raise
+    except settling.MirrorDiffers as error:
+        # Settled by another worker since we began, it carries nothing any more: that is the answer, and no difference.
+        if _unknown(work.attempt, str(error), at).status == PaymentAttempt.Status.PENDING:
+            raise
     work.attempt.refresh_from_db()
     if work.attempt.status == PaymentAttempt.Status.PENDING:
         # Stripe took the request and has not said yet that it was paid (a bank debit, say): the webhook will.
@@ -179,7 +183,8 @@ def _refuse(invoice: Invoice) -> None:
             kept="The receivable stays open.",
             invoice=invoice.public_id,
         )
-    if invoice.stripe_id is None:
+    # One that was paid in part while it was carried is small, has no mirror and gets none: a mirror charges all of it.
+    if invoice.stripe_id is None and not invoice.amount_paid:
         mirroring.carry_small_ones(invoice)  # undone with the transaction when it is refused
     left = mirroring.amount_to_collect(invoice)
     if too_small_to_charge(left.amount, invoice.currency):

@@ -88,7 +88,7 @@ def items_of(invoice: Invoice) -> list[gateway.MirrorItem]:
         ("balance", "Customer balance applied", -to_processor(invoice.balance_applied)),
     ]
     extras += [
-        (f"carried-{one.public_id}", f"Invoice {one.number}, not collected before", to_processor(one.amount_due))
+        (f"carried-{one.public_id}", f"Invoice {one.number}, not collected before", to_processor(one.open_amount))
         for one in invoice.carried.order_by("pk")
     ]
     return items + [gateway.MirrorItem(key, text, amount) for key, text, amount in extras if amount]
@@ -108,19 +108,16 @@ def carry_small_ones(invoice: Invoice) -> None:
         pk__lt=invoice.pk,
     )
     for one in small.order_by("pk"):
-        if too_small_to_charge(one.amount_due.amount, one.currency):
+        if too_small_to_charge(one.open_amount.amount, one.currency):
             Invoice.objects.filter(pk=one.pk).update(collected_with=invoice)
 
 
 def amount_to_collect(invoice: Invoice, *, whole: bool = False) -> Money:
     """What the mirror charges: this invoice and those carried with it; less what was paid, unless ``whole``."""
-    nothing = zero(invoice.currency)
-    amount = nothing + invoice.amount_due
-    if not whole:
-        amount -= invoice.amount_paid
-    for one in invoice.carried.all():
-        amount += one.amount_due
-    return amount
+    amount = zero(invoice.currency) + (invoice.amount_due if whole else invoice.open_amount)
+    # What a carried one has open does not change while it is carried: a payment pays its carrier first, and then
+    # whatever is left of the carried ones is let go.
+    return sum((one.open_amount for one in invoice.carried.all()), amount)
 
 
 def ensure_customer(customer: Customer, *, key: str, at: datetime) -> gateway.StripeCustomer:

@@ -31,6 +31,11 @@ STRIPE = Actor("stripe", "stripe", "Stripe")
 COLLECT = "invoicing.collect"
 """The task under which a failure to collect is kept; whoever settles the invoice clears it."""
 
+PAID_IN_PART = "paid_in_part"
+"""The failure code of an attempt whose invoice was settled by less than the attempt asked for."""
+
+_PAYABLE = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+
 
 class MirrorDiffers(BillingError):
     """Stripe's mirror is not what we sent: amount or currency differ, so nothing is posted from it."""
@@ -87,15 +92,16 @@ def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
         raise MirrorDiffers(f"The mirror of {invoice} is in {mirror.currency}.", invoice=invoice.public_id)
     for payment in sorted(new, key=lambda one: (one.paid_at, one.charge_id)):
         _post_payment(invoice, payment, at)
-    if new or (known and mirror.status == "paid"):
-        _answer_attempts(invoice, at)
+    if mirror.payments:
+        _release_carried(invoice)
+        _answer_attempts(invoice, mirror, at)
 
 
 def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime) -> None:
     """Post the cash, settle the invoice and those carried with it, and keep the rest as customer balance."""
     invoices = [invoice, *Invoice.objects.select_for_update().filter(collected_with=invoice).order_by("pk")]
     amount = from_processor(payment.amount_minor, invoice.currency)
-    open_amounts = [_open_amount(one) for one in invoices]
+    open_amounts = [one.open_amount.amount if _is_payable(one) else Decimal(0) for one in invoices]
     shares = spread(amount.amount, open_amounts)
     entry = posting.post(
         movement=movements.PAYMENT_SUCCEEDED,
@@ -127,10 +133,8 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
         _settle(one, share, payment.paid_at)
 
 
-def _open_amount(invoice: Invoice) -> Decimal:
-    if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE):
-        return Decimal(0)
-    return invoice.amount_due.amount - invoice.amount_paid.amount
+def _is_payable(invoice: Invoice) -> bool:
+    return invoice.status in _PAYABLE
 
 
 def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
@@ -142,10 +146,31 @@ def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
         failing.clear(task=COLLECT, subject=invoice.public_id)
     else:
         Invoice.objects.filter(pk=invoice.pk).update(amount_paid=paid)
+        invoice.refresh_from_db()  # another payment of the same news may follow
 
 
-def _answer_attempts(invoice: Invoice, at: datetime) -> None:
-    """Stripe took money, so the try that was waiting for an answer has it."""
+def _release_carried(invoice: Invoice) -> None:
+    """Let go of what a paid invoice still carries: nobody collects a paid one, so the rest waits for another."""
+    if invoice.status == Invoice.Status.PAID:
+        invoice.carried.filter(status__in=_PAYABLE).update(collected_with=None)
+
+
+def _answer_attempts(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
+    """The try that waits succeeded once Stripe took all that is due on the mirror: every try asks for all the rest.
+
+    Less leaves it waiting. Less that settled the invoice, and not what it carried, ends it: nothing is left to try.
+    """
+    taken = sum(payment.amount_minor for payment in mirror.payments)
     pending = PaymentAttempt.objects.select_for_update().filter(invoice=invoice, status=PaymentAttempt.Status.PENDING)
     for attempt in pending:
-        move_attempt(attempt, PaymentAttempt.Status.SUCCEEDED, resolved_at=at, next_try_at=None)
+        if taken >= mirror.due_minor:
+            move_attempt(attempt, PaymentAttempt.Status.SUCCEEDED, resolved_at=at, next_try_at=None)
+        elif invoice.status == Invoice.Status.PAID:
+            move_attempt(
+                attempt,
+                PaymentAttempt.Status.FAILED,
+                failure_code=PAID_IN_PART,
+                failure_message="A smaller payment settled this invoice; what it carried goes to the next one.",
+                resolved_at=at,
+                next_try_at=None,
+            )

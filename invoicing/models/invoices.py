@@ -2,6 +2,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from moneyed import Money
 
 from billing_ops.kit.fields import AmountField
 
@@ -90,6 +91,11 @@ class Invoice(models.Model):
 
     def __str__(self) -> str:
         return self.number or f"draft {self.public_id}"
+
+    @property
+    def open_amount(self) -> Money:
+        """What is still to be paid of it."""
+        return self.amount_due - self.amount_paid
 
 
 class InvoiceLine(models.Model):

@@ -313,7 +313,7 @@ def read_event(text: str) -> ReceivedEvent:
     """Read an event's envelope; raises ValueError, KeyError, TypeError, … when it is not one.
 
     Names and ids are plain ASCII, so that whatever passes can be stored: JSON can spell NUL and half a surrogate pair.
-    An object's id that cannot be kept is left empty and refuses nothing: Stripe disables an endpoint that often refuses.
+    An object's id that cannot be kept is left empty and refuses nothing: Stripe disables endpoints that often refuse.
     """
     data = json.loads(text)
     if not isinstance(data, dict) or data.get("object") != "event":
