@@ -1,5 +1,6 @@
 """Finding customers."""
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from billing_ops.kit.errors import InvalidInput, NotFound
@@ -45,8 +46,11 @@ def check_credit_holder(*, customer_key: str, unit: str) -> None:
     """Whether a customer may hold credit in that currency: there is one of that key, and it is the customer's own.
 
     The ledger, which knows no customers, asks this through ``settings.CREDIT_HOLDER_CHECK``. Raises
-    :class:`CustomerNotFound` or :class:`CurrencyDiffers`.
+    :class:`CustomerNotFound` or :class:`CurrencyDiffers`. In a transaction the answer stays true until its end: the
+    customer's row is locked, as it is by whoever changes the currency.
     """
+    if connection.in_atomic_block:
+        Customer.objects.select_for_update(no_key=True).filter(key=customer_key).first()
     currency = get(customer_key).currency
     if unit != currency:
         raise CurrencyDiffers(

@@ -1,14 +1,15 @@
 """Customers: who is billed, and what may change about them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict, IdempotencyMismatch
+from ledger import balances
 from plans import customers
 from plans.models import Customer
 from plans.rules.details import FIELDS, CustomerDetails, CustomerInvalid, check_details, check_key
@@ -24,10 +25,17 @@ class CustomerDiffers(IdempotencyMismatch):
 
 
 class CustomerTermsFixed(Conflict):
-    """Currency or time zone were to change although there is a subscription."""
+    """Currency or time zone were to change although there is a subscription, or the currency although money moved."""
 
     code = "customer.terms_fixed"
     remedy = "Create a second customer for the other currency or time zone."
+
+
+class StripeCustomerTaken(Conflict):
+    """Another customer has that Stripe customer: its payments would be taken for this one's."""
+
+    code = "customer.stripe_id_taken"
+    remedy = "Give the Stripe customer that belongs to this customer, or none: one is made when it is needed."
 
 
 def enroll(*, key: str, details: CustomerDetails, at: datetime, actor: Actor) -> Customer:
@@ -56,7 +64,8 @@ def enroll(*, key: str, details: CustomerDetails, at: datetime, actor: Actor) ->
 def amend(*, customer: Customer, changes: Mapping[str, str], at: datetime, actor: Actor) -> Customer:
     """Change some of a customer's details, by field name, and return the row as it is now.
 
-    Currency and time zone are fixed once there is a subscription: :class:`CustomerTermsFixed`. The key never changes.
+    Currency and time zone are fixed once there is a subscription, and the currency once the books know the customer
+    (credit in the old one could never be used): :class:`CustomerTermsFixed`. The key never changes.
     Raises :class:`CustomerInvalid` or ``BadCurrency`` for details that cannot be used.
     """
     unknown = sorted(set(changes) - set(FIELDS))
@@ -70,16 +79,25 @@ def amend(*, customer: Customer, changes: Mapping[str, str], at: datetime, actor
         changed = _changes(before, after)
         if not changed:
             return locked
-        fixed = [field for field in _TERMS if field in changed]
-        if fixed and locked.subscriptions.exists():
-            raise CustomerTermsFixed(
-                f"The {fixed[0].replace('_', ' ')} of “{locked.key}” is fixed: it has a subscription.", field=fixed[0]
-            )
+        _check_terms(locked, changed)
         for field in changed:
             setattr(locked, field, getattr(after, field))
         locked.save(update_fields=list(changed))
         _audit(locked, at, actor, "customer.changed", f"Changed {', '.join(changed)}", changes=changed)
     return locked
+
+
+def _check_terms(customer: Customer, changed: Collection[str]) -> None:
+    """Refuse to change what the amounts and days so far are counted in; whoever gives credit locks the row as well."""
+    fixed = [field for field in _TERMS if field in changed]
+    if fixed and customer.subscriptions.exists():
+        raise CustomerTermsFixed(
+            f"The {fixed[0].replace('_', ' ')} of “{customer.key}” is fixed: it has a subscription.", field=fixed[0]
+        )
+    if "currency" in fixed and (units := balances.units_of(customer_key=customer.key)):
+        raise CustomerTermsFixed(
+            f"The currency of “{customer.key}” is fixed: the books hold {', '.join(units)} of it.", field="currency"
+        )
 
 
 _PAYMENT_WORDS = {"stripe_id": "Stripe customer", "default_payment_method": "payment method"}
@@ -93,7 +111,10 @@ def attach_payment(
     stripe_id: str | None = None,
     default_payment_method: str | None = None,
 ) -> Customer:
-    """Remember Stripe's id of the customer and the payment method to collect with; None leaves one as it is."""
+    """Remember Stripe's id of the customer and the payment method to collect with; None leaves one as it is.
+
+    Raises :class:`StripeCustomerTaken` for the Stripe customer of another.
+    """
     wanted = {"stripe_id": stripe_id, "default_payment_method": default_payment_method}
     with transaction.atomic():
         locked = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
@@ -105,10 +126,22 @@ def attach_payment(
         for field, (_before, value) in changed.items():
             setattr(locked, field, value)
         if changed:
-            locked.save(update_fields=list(changed))
+            _save_payment(locked, changed)
             said = ", ".join(_PAYMENT_WORDS[field] for field in changed)
             _audit(locked, at, actor, "customer.payment_attached", f"Changed the {said}", changes=changed)
     return locked
+
+
+def _save_payment(customer: Customer, changed: Collection[str]) -> None:
+    try:
+        with transaction.atomic():
+            customer.save(update_fields=list(changed))
+    except IntegrityError as error:
+        if not Customer.objects.filter(stripe_id=customer.stripe_id).exclude(pk=customer.pk).exists():
+            raise
+        raise StripeCustomerTaken(
+            f"Another customer has the Stripe customer {customer.stripe_id}; nothing was changed.", field="stripe_id"
+        ) from error
 
 
 def _changes(before: CustomerDetails, after: CustomerDetails) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -19,7 +20,7 @@ from billing_ops.console.people import actor_of
 from billing_ops.kit import clock
 from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.fields import display
-from ledger import crediting
+from ledger import crediting, holders
 from ledger.models import CreditGrant
 from plans.models import Customer
 
@@ -102,7 +103,10 @@ def _issue(request: HttpRequest, customer: Customer, form: CreditForm, number: i
         seen = crediting.preview(customer_key=customer.key, at=at, actor=actor, **form.terms).before.version
         if str(seen) != request.POST.get("version"):
             raise BalanceMoved("The customer’s balances changed since the preview.")
-    grant = crediting.grant(customer_key=customer.key, at=at, actor=actor, key=key, **form.terms)
+    with transaction.atomic():
+        # The form was read in the customer's currency of then: it must be theirs until the credit is theirs.
+        holders.check(customer_key=customer.key, unit=customer.currency)
+        grant = crediting.grant(customer_key=customer.key, at=at, actor=actor, key=key, **form.terms)
     amount = display(form.money)
     if known:
         messages.info(request, f"This credit of {amount} was issued already. It was not issued again.")

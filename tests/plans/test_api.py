@@ -339,3 +339,12 @@ def _json(body: Any) -> bytes:
     import json
 
     return json.dumps(body).encode()
+
+
+def test_the_stripe_customer_of_another_is_refused_by_name(api: Api) -> None:
+    for key in ("acme", "other"):
+        assert api.post("/customers", {**ACME, "key": key}).status_code == 201
+    body = b'{"stripe_id": "cus_Same"}'
+    assert api.raw("PUT", "/customers/acme/payment", body, idem=None).status_code == 200
+    _refused(api.raw("PUT", "/customers/other/payment", body, idem=None), 409, "customer.stripe_id_taken", "stripe_id")
+    assert Customer.objects.get(key="other").stripe_id is None

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from plans import subscribing
+from plans import customers, subscribing
 from plans.models import BillingPeriod, Subscription
 from tests.plans import stories
 from tests.plans.stories import AT
@@ -112,3 +112,16 @@ def test_workers_at_one_edge_open_one_period(fresh_db: Database) -> None:
         answers = sorted(pool.map(pass_the_edge, range(4)))
     assert answers == ["0", *["subscription.not_due"] * 3]
     assert BillingPeriod.objects.count() == 1
+
+
+def test_credit_waits_for_a_change_of_currency_and_is_refused(fresh_db: Database) -> None:
+    who = stories.customer()
+    with fresh_db.connect(autocommit=False) as other:
+        other.execute("UPDATE plans_customer SET currency = 'EUR' WHERE id = %s", [who.pk])
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '200ms'")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                customers.check_credit_holder(customer_key=who.key, unit="USD")
+        other.commit()
+    with pytest.raises(customers.CurrencyDiffers), transaction.atomic():
+        customers.check_credit_holder(customer_key=who.key, unit="USD")

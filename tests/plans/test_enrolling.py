@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from moneyed import USD, Money
 
 from billing_ops.kit.money import BadCurrency
 from billing_ops.models import AuditEntry
+from ledger import crediting
 from plans import customers, enrolling
 from plans.models import Customer
 from plans.rules.details import CustomerDetails, CustomerInvalid
@@ -116,3 +118,31 @@ def test_search_by_key_email_and_name() -> None:
     assert [row.key for row in customers.search()] == ["acme", "bolt"]
     with pytest.raises(customers.CustomerNotFound):
         customers.get("nobody")
+
+
+def _credit(key: str) -> None:
+    crediting.grant(
+        customer_key=key, kind="goodwill", amount=Money(5, USD), reason_code="trial", key="g", at=AT, actor=ACTOR
+    )
+
+
+def test_the_currency_is_fixed_by_credit_in_it_and_the_time_zone_is_not() -> None:
+    who = stories.customer()
+    _credit(who.key)
+    with pytest.raises(enrolling.CustomerTermsFixed, match="hold USD") as refused:
+        enrolling.amend(customer=who, changes={"currency": "EUR"}, at=AT, actor=ACTOR)
+    assert refused.value.details["field"] == "currency"
+    assert customers.get(who.key).currency == "USD"
+    assert enrolling.amend(customer=who, changes={"time_zone": "Asia/Tokyo"}, at=AT, actor=ACTOR).currency == "USD"
+
+
+def test_a_stripe_customer_belongs_to_one_customer() -> None:
+    first, second = stories.customer(), stories.customer("cus-2")
+    enrolling.attach_payment(customer=first, at=AT, actor=ACTOR, stripe_id="cus_Same")
+    with pytest.raises(enrolling.StripeCustomerTaken) as refused:
+        enrolling.attach_payment(
+            customer=second, at=AT, actor=ACTOR, stripe_id="cus_Same", default_payment_method="pm_x"
+        )
+    assert (refused.value.http_status, refused.value.details["field"]) == (409, "stripe_id")
+    assert (customers.get("cus-2").stripe_id, customers.get("cus-2").default_payment_method) == (None, "")
+    assert AuditEntry.objects.filter(action="customer.payment_attached").count() == 1
