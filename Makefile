@@ -8,7 +8,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 TYPED := billing_ops metering ledger plans invoicing tests .ci manage.py $(if $(wildcard bench/*.py),bench)
 
-.PHONY: help run reset test e2e lint static format bench migrate lock install install-dev browser
+.PHONY: help run reset manage test e2e lint static format bench migrate lock install install-dev browser
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -18,6 +18,9 @@ run: install ## Start everything on this machine and print the console's address
 
 reset: install ## Delete the data, logs and secrets of `make run`
 	@$(PY) -m billing_ops.embedded reset
+
+manage: install ## Run manage.py on what `make run` started: make manage ARGS="create_person ann --role Finance"
+	@$(PY) -m billing_ops.embedded manage $(ARGS)
 
 test: install-dev browser static ## All checks and all tests
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile

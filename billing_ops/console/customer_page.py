@@ -16,11 +16,11 @@ from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
 from invoicing import accruals
 from invoicing.models import Invoice
+from invoicing.rules import lines
 from ledger import balances
 from metering import usage
 from plans import catalog
 from plans.models import Customer, Price, Subscription, SubscriptionItem
-from plans.rules import rating
 
 _INVOICES = 12
 _GRANTS = 20
@@ -119,7 +119,7 @@ def _acts(request: HttpRequest, customer: Customer, invoices: Sequence[Invoice])
 
 
 def _collecting(request: HttpRequest, customer: Customer, unpaid: Sequence[Invoice]) -> Act:
-    title = "Collect what is open"
+    title = "Open the oldest unpaid invoice"
     if not request.user.has_perm("invoicing.collect_invoice"):
         return Act(title, "", "Finance collects invoices.")
     if not unpaid:
@@ -155,5 +155,5 @@ def _use(customer: Customer, item: SubscriptionItem, at: datetime) -> MeterUse |
     hours = usage.hourly(meter=meter, subject=customer.key, period=period)
     until = min(end, at + timedelta(days=1))
     chart = charts.by_day(item.price.name, hours, start=start, end=max(until, start), unit=meter.unit)
-    cost = rating.rate(catalog.terms_of(item.price), reading.quantity).amount
+    cost = lines.rate_usage(catalog.terms_of(item.price), reading.quantity).amount
     return MeterUse(item=item, period=period, reading=reading, cost=cost, chart=chart)

@@ -14,7 +14,7 @@ from billing_ops.console import charts
 from billing_ops.kit.periods import Period
 from invoicing import charges
 from invoicing.models import InvoiceLine
-from invoicing.rules.lines import RULES
+from invoicing.rules.lines import RULES, rate_usage
 from metering import usage
 from metering.models import Meter
 from plans import catalog
@@ -74,7 +74,7 @@ def explain(line: InvoiceLine, *, at: datetime) -> Explanation:
         days = by_day(hours)
         chart = charts.by_day("Quantity by day", hours, start=period.start, end=period.end, unit=meter_of(line).unit)
     amounts = charge.amounts
-    rated = rating.rate(catalog.terms_of(line.price), amounts.quantity)
+    rated = rate_usage(catalog.terms_of(line.price), amounts.quantity)
     return Explanation(
         line=line,
         rule=RULES.get(amounts.rule, amounts.rule),

@@ -39,6 +39,7 @@ def play(*, until: datetime, say: Callable[[str], None]) -> None:
         if end.day == 1 or end == until:
             say(f"  played until {end:%-d %B %Y}")
         day = end
+    billing.accrue_all(at=until, actor=DEMO)
     _stripe_clock(None)
 
 

@@ -1,15 +1,16 @@
-"""Command line: ``up`` (make run), ``reset`` (make reset), ``create-database`` (for a server of your own)."""
+"""Command line: ``up`` (make run), ``reset``, ``manage`` (manage.py there), ``create-database`` (on a server)."""
 
 import argparse
 import os
+import subprocess
 import sys
 
 import psycopg
 
-from billing_ops.embedded import roles
+from billing_ops.embedded import configuration, roles
 from billing_ops.embedded.errors import StartError
 from billing_ops.embedded.home import Home, default_root
-from billing_ops.embedded.stack import reset
+from billing_ops.embedded.stack import Stack, reset
 from billing_ops.embedded.supervisor import Supervisor
 
 
@@ -19,6 +20,8 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start everything and stay in the foreground")
     commands.add_parser("reset", help="delete the data, logs and secrets of this installation")
+    manage = commands.add_parser("manage", help="run a command of manage.py on what ``up`` started")
+    manage.add_argument("arguments", nargs=argparse.REMAINDER, help="e.g. create_person ann --role Finance")
     create = commands.add_parser(
         "create-database",
         help="make the roles and the database on a server; a password comes from BILLING_APP_PASSWORD and "
@@ -34,6 +37,10 @@ def main() -> int:
     try:
         if options.command == "reset":
             print(f"Emptied {reset(Home(default_root()))}.")
+        elif options.command == "manage":
+            env = Stack(Home(default_root()), configuration.read(), say=print, stopping=bool).environment()
+            command = [sys.executable, "manage.py", *options.arguments]
+            return subprocess.run(command, env=env, check=False).returncode  # noqa: S603  # typed by the operator
         else:
             create_database(options.admin_url, options.name)
             print(f"Database {options.name} and its roles are ready; migrate it with: make migrate")

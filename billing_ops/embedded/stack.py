@@ -52,7 +52,7 @@ class Stack:
         if self.broker:
             self.broker.start()
         self._check_stop()
-        self._env = self._environment()
+        self._env = self.environment()
         owner_url = self.postgres.url(roles.MIGRATOR) if self.postgres else self._env.pop("OWNER_DATABASE_URL", "")
         preparation = Preparation(self.home, self._env, owner_url, say=self._say, check_stop=self._check_stop)
         self._preparation = preparation
@@ -112,7 +112,7 @@ class Stack:
             f"PORT={port + 1} make run"
         )
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """The environment of our programs: what was given, and the addresses and secrets of what is embedded.
 
         The owner's login is taken out before they start: only migrations have it.

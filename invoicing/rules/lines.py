@@ -85,12 +85,17 @@ def advance(terms: PriceTerms, quantity: Decimal) -> LineAmounts:
     )
 
 
-def usage(terms: PriceTerms, quantity: Decimal, billed: Billed) -> LineAmounts:
-    """A service period's usage less what earlier revisions billed; the difference may be zero or negative.
+def rate_usage(terms: PriceTerms, quantity: Decimal) -> Rated:
+    """What a period's usage costs, before what was billed of it.
 
     Events may take usage back. A period in which more was taken back than used is rated as one without usage.
     """
-    rated = rate(terms, max(quantity, Decimal(0)))
+    return rate(terms, max(quantity, Decimal(0)))
+
+
+def usage(terms: PriceTerms, quantity: Decimal, billed: Billed) -> LineAmounts:
+    """A service period's usage less what earlier revisions billed; the difference may be zero or negative."""
+    rated = rate_usage(terms, quantity)
     exact = round_scale(rated.amount)
     return LineAmounts(
         quantity=quantity,

@@ -207,3 +207,13 @@ def test_a_list_does_not_answer_questions_about_other_tables(quiet_desk: "Desk",
     """A filter across a relation that the list does not offer would let a reader guess what they may not see."""
     answer = as_role("finance").get("/console/invoicing/invoice/?customer__stripe_id__startswith=cus_")
     assert answer.status_code in (302, 400)
+
+
+def test_a_customer_who_took_back_more_than_was_used_still_has_pages(desk: "Desk", as_role: AsRole) -> None:
+    from tests.support.billing import event, send
+
+    send([event(99_001, subject="acme", time=desk.now, context=-50_000_000)], at=desk.now)
+    support = as_role("support")
+    page = support.get(f"/console/customers/{desk.acme.pk}/")
+    assert page.status_code == 200
+    assert [use.cost for use in page.context["uses"]][0] == 0

@@ -18,7 +18,9 @@ from billing_ops.demo.cast import CAST
 from billing_ops.kit import clock
 from billing_ops.kit.actor import system
 from billing_ops.kit.http import issuing
+from billing_ops.models import ApiKey
 
+KEY_NAME = "demo traffic"
 EVERY_SECONDS = 5
 MOST_IN_A_BATCH = 1000
 FARTHEST_BACK = timedelta(days=3)
@@ -35,8 +37,10 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
         at = clock.now()
+        for old in ApiKey.objects.filter(name=KEY_NAME, revoked_at__isnull=True):
+            issuing.revoke(prefix=old.prefix, at=at, actor=system("demo"))
         key = issuing.issue(
-            name="demo traffic",
+            name=KEY_NAME,
             scopes=["events:write"],
             at=at,
             actor=system("demo"),
