@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "entry",
-                    models.ForeignKey(
+                    models.OneToOneField(
                         blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,

@@ -3,7 +3,9 @@ from typing import ClassVar
 
 from django.db import migrations
 
-_FORWARDS = (Path(__file__).parent / "sql" / "0002_guards.sql").read_text()
+_SQL = Path(__file__).parent / "sql"
+_FORWARDS = (_SQL / "0002_guards.sql").read_text()
+_PAYMENTS = (_SQL / "0002_payments.sql").read_text()
 
 _BACKWARDS = """
 DROP TRIGGER invoice_frozen ON invoicing_invoice;
@@ -36,7 +38,21 @@ DROP FUNCTION invoice_status_may_change(text, text);
 DROP FUNCTION attempt_status_may_change(text, text);
 """
 
+_PAYMENTS_BACKWARDS = """
+DROP TRIGGER invoice_paid_from_nothing ON invoicing_invoice;
+DROP TRIGGER invoice_paid_up_to_due ON invoicing_invoice;
+DROP TRIGGER invoice_paid_by_payments ON invoicing_invoice;
+DROP TRIGGER payment_posted ON invoicing_payment;
+DROP TRIGGER payment_settles_invoices ON invoicing_payment;
+DROP FUNCTION invoice_paid_guard();
+DROP FUNCTION payment_posted_guard();
+DROP FUNCTION payments_settle_guard();
+"""
+
 
 class Migration(migrations.Migration):
     dependencies: ClassVar = [("invoicing", "0001_initial"), ("billing_ops", "0002_append_only")]
-    operations: ClassVar = [migrations.RunSQL(_FORWARDS, _BACKWARDS)]
+    operations: ClassVar = [
+        migrations.RunSQL(_FORWARDS, _BACKWARDS),
+        migrations.RunSQL(_PAYMENTS, _PAYMENTS_BACKWARDS),
+    ]

@@ -50,7 +50,7 @@ class Invoice(models.Model):
     seller = models.JSONField(null=True, blank=True)
     bill_to = models.JSONField(null=True, blank=True)
     tax_note = models.CharField(max_length=200, blank=True)
-    entry = models.ForeignKey("ledger.Entry", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    entry = models.OneToOneField("ledger.Entry", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     stripe_id = models.CharField(max_length=255, unique=True, null=True, blank=True)
     # An invoice below the processor's minimum charge is collected on the mirror of a later one.
     collected_with = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="carried")

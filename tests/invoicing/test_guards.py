@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import errors
 
 from billing_ops.kit.money import zero
 from invoicing.models import Invoice, InvoiceLine, Payment, PaymentAttempt
 from invoicing.rules import lifecycle, numbering
+from ledger import posting
+from ledger.rules import movements
 from tests.invoicing.shop import Shop, collect
 from tests.invoicing.stories import (
     MONTH_LATER,
     NOON,
+    START,
+    TESTER,
     accrue_to,
     at_once,
     drafted,
@@ -225,6 +230,88 @@ def test_an_amount_that_another_entry_posted_is_not_due(sql: psycopg.Connection[
     sql.execute(TAKE)
     entry = ", entry_id = (SELECT entry_id FROM invoicing_invoice WHERE id = %(open)s)"
     refused(sql, FINAL.replace("{more}", entry), made)
+
+
+def test_an_invoice_has_an_entry_of_its_own(own_shop: Shop) -> None:
+    """Two customers owe the same; the second bill does not stand on what the first one posted."""
+    first, second = own_shop.owing("20.00"), own_shop.draft("20.00")
+    with own_shop.database.connect(autocommit=False) as app:
+        app.execute(TAKE)
+        with pytest.raises(errors.IntegrityError):
+            app.execute(
+                "UPDATE invoicing_invoice SET status = 'open', number = 'INV-000002', finalized_at = now(),"
+                " seller = '{}', entry_id = %s WHERE id = %s",
+                [first.entry_id, second.pk],
+            )
+
+
+def test_an_entry_says_which_invoice_it_finalises(own_shop: Shop) -> None:
+    """Nor on an entry that is nobody's yet, made for another invoice."""
+    second = own_shop.draft("20.00")
+    customer = second.customer.key
+    with transaction.atomic():
+        entry = posting.post(
+            movement=movements.INVOICE_FINALIZED,
+            key="made-up",
+            lines=movements.invoice_finalized(
+                customer_key=customer,
+                currency="USD",
+                receivable=Decimal(20),
+                accrued_cleared=Decimal(0),
+                deferred=Decimal(20),
+            ),
+            at=START,
+            actor=TESTER,
+            customer_key=customer,
+            refs={"invoice": "inv_other"},
+        )
+    with own_shop.database.connect(autocommit=False) as app:
+        app.execute(TAKE)
+        with pytest.raises(errors.CheckViolation, match="did not finalise"):
+            app.execute(
+                "UPDATE invoicing_invoice SET status = 'open', number = 'INV-000001', finalized_at = now(),"
+                " seller = '{}', entry_id = %s WHERE id = %s",
+                [entry.pk, second.pk],
+            )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'paid', amount_paid = amount_due, paid_at = now()",
+        "amount_paid = 0.01",
+        "amount_paid = amount_due + 1",
+        "amount_paid = -1",
+    ],
+)
+def test_what_is_paid_was_paid(sql: psycopg.Connection[Any], made: Made, change: str) -> None:
+    with pytest.raises(errors.CheckViolation):  # noqa: PT012  # at once, or at the commit
+        sql.execute(f"UPDATE invoicing_invoice SET {change} WHERE id = %(open)s", made)
+        sql.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE invoicing_invoice SET amount_paid = 1 WHERE id = %(draft)s",
+        "UPDATE invoicing_invoice SET amount_paid = amount_paid - 1 WHERE id = %(paid)s",
+        "UPDATE invoicing_invoice SET amount_paid = amount_paid - 1, status = 'open' WHERE id = %(paid)s",
+    ],
+)
+def test_what_was_paid_stays_paid(sql: psycopg.Connection[Any], made: Made, statement: str) -> None:
+    with pytest.raises(errors.CheckViolation):  # noqa: PT012  # at once, or at the commit
+        sql.execute(statement, made)
+        sql.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+@pytest.mark.parametrize("entry", ["paid", "open"], ids=["of another invoice", "of its finalisation"])
+def test_a_payment_is_what_its_entry_posted(sql: psycopg.Connection[Any], made: Made, entry: str) -> None:
+    statement = (
+        "INSERT INTO invoicing_payment (stripe_charge_id, invoice_id, currency, amount, applied, entry_id, paid_at,"
+        " recorded_at) SELECT 'ch_made_up', %(open)s, 'USD', 21.5, 21.5, entry_id, now(), now()"
+        " FROM invoicing_invoice WHERE id = %({entry})s"
+    )
+    refused(sql, statement.replace("{entry}", entry), made)
 
 
 def test_a_number_that_is_taken_is_used(sql: psycopg.Connection[Any], made: Made) -> None:

@@ -87,7 +87,8 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- A finalised invoice's subtotal, credits and tax are the sums of its lines; what is due of it is what its entry put on
--- the customer's receivable; and its number is the one that its series just gave.
+-- the customer's receivable; that entry is this invoice's and no other's; and its number is the one that its series just
+-- gave.
 CREATE FUNCTION invoice_sums_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -107,6 +108,13 @@ BEGIN
     IF receivable <> NEW.amount_due THEN
         RAISE EXCEPTION 'invoice % is due % and its entry posts %', NEW.public_id, NEW.amount_due, receivable
             USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.entry_id IS NULL AND (NEW.subtotal, NEW.credits_applied, NEW.tax_total, NEW.balance_applied) <> (0, 0, 0, 0)
+       OR NEW.entry_id IS NOT NULL AND NOT EXISTS (
+           SELECT FROM ledger_entry e JOIN plans_customer c ON c.id = NEW.customer_id
+           WHERE e.id = NEW.entry_id AND e.event_type = 'invoice.finalized'
+             AND e.invoice_ref = NEW.public_id AND e.customer_key = c.key) THEN
+        RAISE EXCEPTION 'entry % did not finalise invoice %', NEW.entry_id, NEW.public_id USING ERRCODE = 'check_violation';
     END IF;
     IF NOT EXISTS (SELECT FROM invoicing_numberseries WHERE NEW.number = invoice_number_text(prefix, next_number - 1)) THEN
         RAISE EXCEPTION 'number % was not taken from its series', NEW.number USING ERRCODE = 'check_violation';
