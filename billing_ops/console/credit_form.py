@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from moneyed import Money
 
+from billing_ops.console.days import DayField
 from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import parse_money
 
@@ -36,10 +37,9 @@ class CreditForm(forms.Form):
         choices=KINDS,
         help_text="Goodwill makes up for what went wrong, promotional is a gift. Both pay before paid credits.",
     )
-    last_day = forms.DateField(
+    last_day = DayField(
         label="Last day it can be used",
         required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
         help_text="In UTC. Leave empty for a credit that does not expire.",
     )
     reason_code = forms.ChoiceField(label="Reason", choices=REASONS)

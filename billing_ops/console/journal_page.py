@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
 
+from billing_ops.console.days import DayField
 from billing_ops.console.frame import crumb, show
 from ledger import journal
 from ledger.models import Account, Entry, Line
@@ -25,8 +26,8 @@ class JournalFilter(forms.Form):
     customer = forms.CharField(max_length=200, required=False)
     movement = forms.ChoiceField(required=False)
     account = forms.ChoiceField(required=False)
-    since = forms.DateField(label="From day (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To day (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = DayField(label="From day (UTC)", required=False)
+    until = DayField(label="To day (UTC)", required=False)
     ref = forms.CharField(label="Invoice, grant or Stripe id", max_length=100, required=False)
     after = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
 

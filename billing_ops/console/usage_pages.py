@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from billing_ops.console.cursors import read_cursor, write_cursor
+from billing_ops.console.days import DayField
 from billing_ops.console.frame import crumb, show
 from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
@@ -26,8 +27,8 @@ class EventFilter(forms.Form):
     id = forms.CharField(label="Event id", max_length=300, required=False)
     source = forms.CharField(label="Source of the id", max_length=300, required=False)
     type = forms.CharField(max_length=255, required=False)
-    since = forms.DateField(label="From day (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To day (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = DayField(label="From day (UTC)", required=False)
+    until = DayField(label="To day (UTC)", required=False)
 
     def clean(self) -> dict[str, Any]:
         """A span that ends before it begins holds nothing: say so."""
