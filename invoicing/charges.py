@@ -36,6 +36,11 @@ class Charge:
     lag_seconds: Decimal
     rated_at: datetime
 
+    @property
+    def set_aside(self) -> bool:
+        """Whether its usage is too large to be charged."""
+        return self.amounts.rule == lines.RULE_SET_ASIDE
+
 
 def at_edge(
     subscription: Subscription, number: int, *, at: datetime, items: Sequence[SubscriptionItem] | None = None
@@ -78,7 +83,7 @@ def late(
     for item in found:
         for span in _open_to_usage(looks[item.pk], spans, before=before):
             charge = usage_charge(item, span, at=at)
-            if charge.amounts.unrounded:
+            if charge.amounts.unrounded or charge.set_aside:
                 charges.append(charge)
     return charges
 
@@ -108,13 +113,15 @@ def usage_charge(
     cut = period if until is None or until >= period.end else Period(period.start, until)
     reading = usage.quantity(meter=meter, subject=item.subscription.customer.key, period=cut, at=at)
     amounts = lines.usage(catalog.terms_of(price), reading.quantity, billed(item, period, below=revision))
-    late_note = ", late usage" if amounts.revision > 1 else ""
+    note = ", late usage" if amounts.revision > 1 else ""
+    if amounts.rule == lines.RULE_SET_ASIDE:
+        note = ", set aside: too large to be charged"
     return Charge(
         item=item,
         kind=InvoiceLine.Kind.USAGE,
         period=period,
         amounts=amounts,
-        description=f"{price.name}: {grouped(reading.quantity)} {meter.unit}{late_note}".strip(),
+        description=f"{price.name}: {grouped(reading.quantity)} {meter.unit}{note}".strip(),
         watermark=reading.watermark,
         lag_seconds=Decimal(reading.lag_seconds),
         rated_at=at,

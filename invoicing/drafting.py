@@ -7,7 +7,7 @@
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,15 +16,28 @@ from django.db import transaction
 from django.db.models import Max
 from moneyed import Money
 
+from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
+from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import zero
+from billing_ops.models import FailedWork
 from invoicing import charges
 from invoicing.accruing import lock_customer
 from invoicing.models import Invoice, InvoiceLine
 from invoicing.rules.due import trigger_of_edge, trigger_of_late_usage
 from plans import subscribing
 from plans.models import Customer, Subscription
+
+SET_ASIDE = "invoicing.usage"
+
+
+class UsageSetAside(BillingError):
+    """Usage that no amount of money can express: see :data:`invoicing.rules.lines.MAX_AMOUNT`."""
+
+    code = "usage.set_aside"
+    kept = "Everything else is billed; of this usage nothing is charged."
+    remedy = "Find the event that is wrong and take it back by an event with the negative quantity."
 
 
 def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait: bool = True) -> list[Invoice]:
@@ -70,7 +83,7 @@ def draft_late(*, subscription_id: int, at: datetime, actor: Actor) -> Invoice |
         return invoice
 
 
-def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime) -> None:
+def add_lines(invoice: Invoice, found: Sequence[charges.Charge], *, at: datetime) -> None:
     """Write charges as lines of a draft and bring its sums up to date (credits and tax come at finalisation)."""
     last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
     nothing = zero(invoice.currency)
@@ -91,7 +104,22 @@ def add_lines(invoice: Invoice, found: Iterable[charges.Charge], *, at: datetime
         )
         for position, charge in enumerate(found, start=last + 1)
     )
+    note_set_aside(found, at=at)
     write_sums(invoice)
+
+
+def note_set_aside(found: Iterable[charges.Charge], *, at: datetime) -> None:
+    """Show usage that was set aside as failed work, until its period is rated again and can be charged."""
+    usage = [charge for charge in found if charge.kind == InvoiceLine.Kind.USAGE]
+    names = {f"item {one.item.pk}, {one.period.start:%Y-%m-%dT%H:%M:%S.%fZ}": one for one in usage}
+    for name, charge in names.items():
+        if charge.set_aside:
+            customer = charge.item.subscription.customer.key
+            error = UsageSetAside(f"{customer}: {charge.description}.", item=charge.item.pk)
+            failing.note(task=SET_ASIDE, subject=name, error=error, at=at, customer_key=customer)
+    fine = [name for name, charge in names.items() if not charge.set_aside]
+    if fine:
+        FailedWork.objects.filter(task=SET_ASIDE, subject__in=fine).delete()
 
 
 def rated_fields(charge: charges.Charge) -> dict[str, object]:

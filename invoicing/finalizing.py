@@ -28,7 +28,7 @@ from billing_ops.kit.fields import display
 from billing_ops.kit.periods import Period
 from invoicing import charges, taxing
 from invoicing.accruing import accrue_usage, lock_customer
-from invoicing.drafting import rated_fields
+from invoicing.drafting import note_set_aside, rated_fields
 from invoicing.models import Invoice, InvoiceLine, NumberSeries
 from invoicing.rules import numbering, totals
 from invoicing.transitions import move_invoice
@@ -117,6 +117,7 @@ def _rate_again(invoice: Invoice, customer: Customer, at: datetime, actor: Actor
         for name, value in rated_fields(charge).items():
             setattr(line, name, value)
     accrue_usage(rated, customer=customer, at=at, actor=actor)
+    note_set_aside(rated, at=at)
     return lines
 
 

@@ -19,6 +19,13 @@ from plans.rules.rating import Rated, rate
 RULE_ADVANCE = "flat_in_advance"
 RULE_USAGE = "cumulative_usage"
 RULE_DIFFERENCE = "difference_to_billed_usage"
+RULE_SET_ASIDE = "usage_set_aside"
+
+MAX_AMOUNT = Decimal(10) ** 12
+"""A usage line comes to less than this, in any currency: a million millions is a mistake, and the columns of invoices
+and of the ledger (16 digits before the point) keep room for sums of such lines."""
+MAX_QUANTITY = Decimal(10) ** 25
+"""Where the columns of a quantity end."""
 
 RULES: Mapping[str, str] = {
     RULE_ADVANCE: "A flat fee for the whole period to come: unit amount × quantity, rounded once, half away from zero.",
@@ -26,6 +33,10 @@ RULES: Mapping[str, str] = {
     RULE_DIFFERENCE: (
         "Usage that arrived after its period was billed: the whole period is rated again, rounded once, and only the "
         "difference to what was billed before is charged."
+    ),
+    RULE_SET_ASIDE: (
+        "The period's usage is too large to be true. It is set aside: nothing of it is charged beyond what was billed "
+        "before, and the next invoice rates it again once the usage is corrected."
     ),
 }
 """What each rule means, in the words that the console and the printed invoice show."""
@@ -94,9 +105,23 @@ def rate_usage(terms: PriceTerms, quantity: Decimal) -> Rated:
 
 
 def usage(terms: PriceTerms, quantity: Decimal, billed: Billed) -> LineAmounts:
-    """A service period's usage less what earlier revisions billed; the difference may be zero or negative."""
+    """A service period's usage less what earlier revisions billed; the difference may be zero or negative.
+
+    One absurd event must not stop a customer's fees and other meters: usage that no amount of money can express is set
+    aside, as a line of its own that charges nothing.
+    """
     rated = rate_usage(terms, quantity)
     exact = round_scale(rated.amount)
+    if exact >= MAX_AMOUNT or abs(quantity) >= MAX_QUANTITY:
+        return LineAmounts(
+            quantity=quantity if abs(quantity) < MAX_QUANTITY else Decimal(0),
+            cumulative=billed.exact,
+            unrounded=Decimal(0),
+            amount=round_amount(Decimal(0), terms.currency),
+            revision=billed.revision + 1,
+            rule=RULE_SET_ASIDE,
+            working=(),
+        )
     return LineAmounts(
         quantity=quantity,
         cumulative=exact,
