@@ -1,7 +1,7 @@
 """Reading what is earned and not invoiced: how far usage was accrued, and what was used since."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -28,8 +28,8 @@ def unbilled(customer: Customer, *, at: datetime) -> dict[str, Decimal]:
 
 def open_usage(customer: Customer, *, at: datetime) -> Iterator[charges.Charge]:
     """The customer's usage of every stored period in which usage can still arrive, rated as of ``at``."""
-    for subscription in charges.subscriptions_of(customer):
-        for item, span in _open_spans(subscription, at=at):
+    for subscription, periods in _open_periods(customer, at=at).items():
+        for item, span in _open_spans(subscription, periods, at=at):
             yield charges.usage_charge(item, span, at=at, until=min(at, span.end))
 
 
@@ -54,15 +54,25 @@ def next_step(charge: charges.Charge, *, at: datetime) -> Accrual:
     )
 
 
-def _open_spans(subscription: Subscription, *, at: datetime) -> Iterator[tuple[SubscriptionItem, Period]]:
-    """Usage items and the stored periods of theirs in which usage can still arrive."""
+def _open_periods(customer: Customer, *, at: datetime) -> dict[Subscription, list[Period]]:
+    """The stored periods in which usage can still arrive, found at once: what ended long ago costs nothing."""
     stored = BillingPeriod.objects.filter(
-        subscription=subscription, starts_at__lt=at, ends_at__gt=at - due.LATE_USAGE_WINDOW
+        subscription__customer=customer, starts_at__lt=at, ends_at__gt=at - due.LATE_USAGE_WINDOW
     )
+    found: dict[Subscription, list[Period]] = defaultdict(list)
+    for row in stored.select_related("subscription__customer").order_by("subscription_id", "number"):
+        found[row.subscription].append(Period(row.starts_at, row.ends_at))
+    return found
+
+
+def _open_spans(
+    subscription: Subscription, periods: Sequence[Period], *, at: datetime
+) -> Iterator[tuple[SubscriptionItem, Period]]:
+    """Usage items of a subscription and what of ``periods`` is theirs and has begun."""
     for item in charges.items_of(subscription):
         if item.price.model == Price.Model.FLAT:
             continue
-        for period in stored:
-            span = charges.usage_span(item, Period(period.starts_at, period.ends_at))
+        for period in periods:
+            span = charges.usage_span(item, period)
             if span is not None and span.start < at:
                 yield item, span
