@@ -82,12 +82,9 @@ def _invoice_of(mirror: gateway.Mirror) -> Invoice | None:
 
 
 def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
-    known = set(
-        Payment.objects.filter(stripe_charge_id__in=[payment.charge_id for payment in mirror.payments]).values_list(
-            "stripe_charge_id", flat=True
-        )
-    )
-    new = [payment for payment in mirror.payments if payment.charge_id not in known]
+    names = [name for payment in mirror.payments for name in payment.ids]
+    known = set(Payment.objects.filter(stripe_charge_id__in=names).values_list("stripe_charge_id", flat=True))
+    new = [payment for payment in mirror.payments if known.isdisjoint(payment.ids)]
     if new and mirror.currency != invoice.currency:
         raise MirrorDiffers(f"The mirror of {invoice} is in {mirror.currency}.", invoice=invoice.public_id)
     for payment in sorted(new, key=lambda one: (one.paid_at, one.charge_id)):

@@ -427,6 +427,12 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("stripe_charge_id", ""), _negated=True), name="payment_has_its_charge"
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="paymentattempt",
             constraint=models.UniqueConstraint(fields=("invoice", "number"), name="payment_attempt_number"),
         ),

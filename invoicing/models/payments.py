@@ -56,7 +56,10 @@ class PaymentAttempt(models.Model):
 
 
 class Payment(models.Model):
-    """Money that Stripe says it took: one row a charge, written with its ledger entry (key ``payment:<charge>``)."""
+    """Money that Stripe says it took: one row a charge, written with its ledger entry (key ``payment:<charge>``).
+
+    A payment for which Stripe names no charge has its payment intent's id in that place, or the invoice payment's.
+    """
 
     app_privileges: ClassVar[str] = "SELECT, INSERT"
 
@@ -71,6 +74,9 @@ class Payment(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(stripe_charge_id=""), name="payment_has_its_charge"),
+        ]
 
     def __str__(self) -> str:
         return self.stripe_charge_id

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import stripe
 from django.conf import settings
@@ -57,6 +57,15 @@ class Refused(BillingError):
     remedy = "An engineer finds the request in Stripe's log under the id given here."
 
 
+class PaidElsewhere(Refused):
+    """Somebody recorded at Stripe a payment that Stripe did not take: it is no cash of our account there."""
+
+    code = "stripe.paid_elsewhere"
+    http_status = 409
+    kept = "Nothing was posted."
+    remedy = "Finance finds out where the money is."
+
+
 class Declined(BillingError):
     """The payment method was declined: no money moved."""
 
@@ -92,11 +101,20 @@ class MirrorItem:
 
 @dataclass(frozen=True, slots=True)
 class MirrorPayment:
-    """Money that Stripe took for a mirror."""
+    """Money that Stripe took for a mirror: under its charge's id, or its payment intent's while no charge is named, …
+
+    ``other_ids``: what else Stripe calls it, so that it is known again when its charge is named later.
+    """
 
     charge_id: str
     amount_minor: int
     paid_at: datetime
+    other_ids: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every name that it may have been kept under."""
+        return (self.charge_id, *self.other_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,14 +398,22 @@ def _mirror(invoice: Any, keys: frozenset[str] = frozenset(), payments: tuple[Mi
 
 
 def _payment(payment: Any) -> MirrorPayment:
-    kind: Literal["payment_intent", "charge"] | str = payment.payment.type
-    charge = payment.payment.charge if kind == "charge" else payment.payment.payment_intent.latest_charge
-    paid_at = payment.status_transitions.paid_at or payment.created
-    return MirrorPayment(_id(charge), int(payment.amount_paid or 0), datetime.fromtimestamp(paid_at, UTC))
+    """Never without an id: two payments without one would be taken for one and the same."""
+    said: Mapping[str, Any] = payment.to_dict()
+    source: Mapping[str, Any] = said["payment"]
+    if source["type"] == "payment_record":
+        raise PaidElsewhere(f"Payment {said['id']} of {said['invoice']} is a record of money that Stripe did not take.")
+    intent = source.get("payment_intent")
+    charge = source.get("charge") or (intent.get("latest_charge") if isinstance(intent, Mapping) else None)
+    name, *others = [found for found in map(_id, (charge, intent, said["id"])) if found]
+    paid_at = said["status_transitions"]["paid_at"] or said["created"]
+    return MirrorPayment(name, int(said["amount_paid"] or 0), datetime.fromtimestamp(paid_at, UTC), tuple(others))
 
 
 def _id(reference: Any) -> str:
     """The id of an object that Stripe gives either as its id or expanded."""
     if reference is None:
         return ""
+    if isinstance(reference, Mapping):
+        return str(reference["id"])
     return reference if isinstance(reference, str) else str(reference.id)

@@ -100,6 +100,48 @@ def test_a_decline_says_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert declined.value.details["decline_code"] == "lost_card"
 
 
+def told_payment(source: dict[str, Any]) -> gateway.MirrorPayment:
+    """A payment of a mirror as we read it from Stripe's answer."""
+    answer = {
+        "id": "inpay_1",
+        "object": "invoice_payment",
+        "amount_paid": 1000,
+        "created": 1_735_689_600,
+        "invoice": "in_1",
+        "payment": source,
+        "status": "paid",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
+    }
+    return gateway._payment(stripe.InvoicePayment.construct_from(answer, None))
+
+
+INTENT = {"id": "pi_1", "object": "payment_intent"}
+
+
+@pytest.mark.parametrize(
+    ("source", "ids"),
+    [
+        ({"type": "charge", "charge": "ch_1"}, ("ch_1", "inpay_1")),
+        ({"type": "charge", "charge": {"id": "ch_1", "object": "charge"}}, ("ch_1", "inpay_1")),
+        (
+            {"type": "payment_intent", "payment_intent": {**INTENT, "latest_charge": "ch_1"}},
+            ("ch_1", "pi_1", "inpay_1"),
+        ),
+        ({"type": "payment_intent", "payment_intent": {**INTENT, "latest_charge": None}}, ("pi_1", "inpay_1")),
+        ({"type": "payment_intent", "payment_intent": "pi_1"}, ("pi_1", "inpay_1")),
+        ({"type": "something_new"}, ("inpay_1",)),
+    ],
+)
+def test_a_payment_always_has_a_name_of_its_own(source: dict[str, Any], ids: tuple[str, ...]) -> None:
+    payment = told_payment(source)
+    assert (payment.ids, payment.amount_minor, payment.paid_at) == (ids, 1000, START)
+
+
+def test_money_that_stripe_did_not_take_is_refused() -> None:
+    with pytest.raises(gateway.PaidElsewhere):
+        told_payment({"type": "payment_record", "payment_record": "pyr_1"})
+
+
 def test_another_key_is_refused_and_not_repeated(tmp_path: Path, request: pytest.FixtureRequest, settings: Any) -> None:
     with running_standin(tmp_path / "standin", request) as standin:
         settings.STRIPE_API_BASE, settings.STRIPE_SECRET_KEY = standin.url, "sk_test_of_someone_else"

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from moneyed import Money
 
 from invoicing import collecting, mirroring, settling
@@ -127,6 +128,32 @@ def test_an_attempt_waits_until_all_of_it_is_there(shop: Shop) -> None:
     assert (again(invoice).status, again(invoice).amount_paid) == ("paid", dollars("20.00"))
     assert (invoice.attempts.get().status, invoice.attempts.get().resolved_at) == ("succeeded", START)
     prove(all_final=False)
+
+
+def test_a_payment_whose_charge_is_named_later_is_posted_once(shop: Shop) -> None:
+    """Two payments without a charge are two; named by its charge the next time, each is the one that it was."""
+    invoice = shop.owing("20.00")
+    unanswered(shop, invoice, START)
+    known = gateway.fetch(str(again(invoice).stripe_id))
+    unnamed = tuple(gateway.MirrorPayment(f"pi_{n}_{invoice.number}", 1000, START) for n in (1, 2))
+    named = tuple(replace(one, charge_id=one.charge_id.replace("pi", "py"), other_ids=one.ids) for one in unnamed)
+    for news in (unnamed, named, unnamed):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gateway, "fetch", lambda one, news=news: replace(known, payments=news))
+            settling.refresh(stripe_id=known.id, at=START)
+        found = [(one.stripe_charge_id, one.applied) for one in invoice.payments.order_by("pk")]
+        assert found == [(one.charge_id, dollars("10.00")) for one in unnamed]
+    assert (again(invoice).status, invoice.attempts.get().status) == ("paid", "succeeded")
+    prove(all_final=False)
+
+
+def test_no_payment_is_kept_without_a_name(shop: Shop) -> None:
+    invoice = shop.owing("20.00")
+    assert collect(invoice).status == "succeeded"
+    payment = invoice.payments.get()
+    payment.pk, payment.stripe_charge_id = None, ""
+    with pytest.raises(IntegrityError, match="payment_has_its_charge"), transaction.atomic():
+        payment.save(force_insert=True)
 
 
 def test_a_difference_that_another_worker_made_by_settling_is_no_difference(
