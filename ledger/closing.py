@@ -1,6 +1,7 @@
 """Close a period of the books: it waits for the postings in flight, and nothing is posted into it afterwards."""
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 
@@ -11,7 +12,7 @@ from ledger.models import Period
 
 
 class PeriodStillRuns(Conflict):
-    """A period is closed after its last day."""
+    """A period is closed after its last day, in the zone of its book."""
 
     code = "ledger.period_still_runs"
 
@@ -21,7 +22,7 @@ def close(*, period: Period, at: datetime, actor: Actor) -> Period:
 
     The row's trigger takes the period's lock exclusively, which every posting into it holds shared until it commits.
     """
-    if at.date() < period.ends_before:
+    if at.astimezone(ZoneInfo(period.book.timezone)).date() < period.ends_before:
         raise PeriodStillRuns(f"The period {period} is not over.", remedy=f"Close it from {period.ends_before} on.")
     with transaction.atomic():
         closed = (

@@ -7,9 +7,9 @@ from django.db import models
 
 
 class Book(models.Model):
-    """The accounts of one legal entity. There is one, ``main``, until there are more."""
+    """The accounts of one legal entity. There is one, ``main``, until there are more; a migration makes it."""
 
-    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+    app_privileges: ClassVar[str] = "SELECT"
 
     key = models.SlugField(max_length=40, unique=True)
     legal_entity = models.CharField(max_length=200)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from threading import Barrier
 from typing import Any
@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from moneyed import Money
 
 from ledger import balances, closing, crediting, posting
-from ledger.models import Account, Balance, CreditGrant, Entry, Line
+from ledger.models import Account, Balance, CreditGrant, Entry, Line, Period
 from ledger.rules import movements
 from ledger.rules.entries import EntryDraft
 from tests.ledger.books import AGENT, AT, ROBOT, accrue, give, period, spend
@@ -145,3 +145,21 @@ def test_posting_under_an_old_snapshot_is_refused(fresh_db: Database, level: str
         post_under_it()
     assert caught.value.details["rule"] == "ledger_entry_isolation"
     assert not Entry.objects.exists()
+
+
+def test_a_period_ends_where_its_book_is(fresh_db: Database) -> None:
+    """In Los Angeles 31 March is not over when it is 1 April in UTC."""
+    with fresh_db.connect(role="owner") as owner:
+        owner.execute("UPDATE ledger_book SET timezone = 'America/Los_Angeles'")
+    march = period()
+    with pytest.raises(closing.PeriodStillRuns):
+        closing.close(period=march, at=datetime(2025, 4, 1, 6, 59, tzinfo=UTC), actor=ROBOT)
+    assert closing.close(period=march, at=datetime(2025, 4, 1, 7, tzinfo=UTC), actor=ROBOT).status == "closed"
+
+
+def test_the_accounting_day_is_the_books_own(fresh_db: Database) -> None:
+    with fresh_db.connect(role="owner") as owner:
+        owner.execute("UPDATE ledger_book SET timezone = 'Asia/Kathmandu'")
+    entry = accrue("a", "1", at=datetime(2025, 3, 31, 18, 15, tzinfo=UTC))
+    assert str(entry.effective_on) == "2025-04-01"
+    assert str(Period.objects.get(pk=entry.period_id).starts_on) == "2025-04-01"

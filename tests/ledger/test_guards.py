@@ -486,7 +486,7 @@ def test_a_period_keeps_its_days_and_stays_closed() -> None:
     with refused("ledger_period_apart"):
         sql(
             "INSERT INTO ledger_period (book_id, starts_on, ends_before, status, closed_by)"
-            " SELECT book_id, starts_on + 3, ends_before, 'open', '' FROM ledger_period WHERE id = %s",
+            " SELECT book_id, starts_on, ends_before, 'open', '' FROM ledger_period WHERE id = %s",
             march.pk,
         )
     sql("UPDATE ledger_period SET status = 'soft_closed', closed_at = now() WHERE id = %s", march.pk)
@@ -497,3 +497,83 @@ def test_a_period_keeps_its_days_and_stays_closed() -> None:
         sql("UPDATE ledger_period SET status = 'open', closed_at = NULL WHERE id = %s", march.pk)
     with refused("ledger_entry_period_open"):
         raw_entry(period_id=march.pk)
+
+
+def test_a_draw_is_posted_by_an_entry_that_draws() -> None:
+    """Its lines would otherwise be compared with nothing, and the grant keep what the draw says it lost."""
+    given = give("g", "5")
+    fees, clearing = pair()
+    with refused("ledger_draw_posted"):
+        entry = int(sql("SELECT nextval('ledger_entry_id_seq')")[0][0])
+        draw = sql(
+            "INSERT INTO ledger_credit_draw (wallet_id, idempotency_key, ref, feature, amount, shortfall, outcome,"
+            " used_at, entry_id) VALUES (%s, 'raw', 'line', '', 5, 0, 'accepted', %s, %s) RETURNING id",
+            given.wallet_id,
+            AT,
+            entry,
+        )[0][0]
+        sql("INSERT INTO ledger_credit_draw_allocation (draw_id, grant_id, amount) VALUES (%s, %s, 5)", draw, given.pk)
+        raw_entry(movement=movements.PAYMENT_FEE, id=entry)
+        raw_lines((entry, 1, fees, "USD", 1, "4.17", None, None), (entry, 2, clearing, "USD", -1, "4.17", None, None))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("TRY", "fiat", 12),
+        ("ISK", "fiat", 2),
+        ("IQD", "fiat", 2),
+        ("tokens", "fiat", 2),
+        ("TRY", "credit", 2),
+    ],
+    ids=str,
+)
+def test_a_currency_has_the_decimals_of_its_minor_unit(values: tuple[str, str, int]) -> None:
+    with refused("ledger_unit_iso"):
+        sql("INSERT INTO ledger_unit (code, kind, posting_scale) VALUES (%s, %s, %s)", *values)
+
+
+def test_the_databases_decimals_of_each_currency_are_the_codes() -> None:
+    from moneyed import CURRENCIES
+
+    from billing_ops.kit.money import exponent
+
+    found = dict(sql("SELECT code, ledger_currency_scale(code) FROM unnest(%s::text[]) code", sorted(CURRENCIES)))
+    assert found == {code: exponent(code) for code in CURRENCIES}
+
+
+@pytest.mark.parametrize(
+    ("starts_on", "ends_before", "status"),
+    [
+        ("1900-01-01", "3000-01-01", "open"),
+        ("2031-01-01", "2031-01-31", "open"),
+        ("2031-01-02", "2031-02-01", "open"),
+        ("2031-01-02", "2031-02-02", "open"),
+        ("2031-01-01", "2031-02-01", "closed"),
+        ("2031-01-01", "2031-02-01", "soft_closed"),
+    ],
+)
+def test_a_period_is_born_open_as_one_calendar_month(starts_on: str, ends_before: str, status: str) -> None:
+    book, closed_at = period().book_id, None if status == "open" else AT + timedelta(days=9999)
+    insert = (
+        "INSERT INTO ledger_period (book_id, starts_on, ends_before, status, closed_by, closed_at)"
+        " VALUES (%s, %s, %s, %s, '', %s)"
+    )
+    with refused("ledger_period_born"):
+        sql(insert, book, starts_on, ends_before, status, closed_at)
+    sql(insert, book, "2031-01-01", "2031-02-01", "open", None)
+
+
+@pytest.mark.parametrize("status", ["closed", "soft_closed"])
+def test_a_period_is_closed_after_its_last_day(status: str) -> None:
+    with refused("ledger_period_over"):
+        sql(
+            "UPDATE ledger_period SET status = %s, closed_at = '2025-03-31T23:59:59Z', closed_by = 'raw' WHERE id = %s",
+            status,
+            period().pk,
+        )
+
+
+def test_the_books_zone_is_not_the_applications_to_change() -> None:
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        sql("UPDATE ledger_book SET timezone = 'Pacific/Kiritimati'")

@@ -25,6 +25,8 @@ def statements() -> list[tuple[str, str]]:
         ("DELETE FROM ledger_account", "ledger_account_append_only"),
         ("UPDATE ledger_account SET customer_key = 'x' WHERE customer_key <> ''", "ledger_account_append_only"),
         ("DELETE FROM ledger_period", "ledger_period_append_only"),
+        ("UPDATE ledger_unit SET posting_scale = 12", "ledger_unit_append_only"),
+        ("UPDATE ledger_book SET timezone = 'Pacific/Kiritimati'", "ledger_book_fixed"),
     ]
     return changes
 

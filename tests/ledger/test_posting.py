@@ -10,7 +10,7 @@ from django.db import transaction
 
 from billing_ops.kit.actor import Actor
 from ledger import closing, posting
-from ledger.models import Account, Balance, Book, Entry, Line, Period, Unit
+from ledger.models import Account, Balance, Entry, Line, Period, Unit
 from ledger.posting import EntryDiffers, InvalidEntry, Overdraft, PeriodClosed
 from ledger.rules import movements
 from ledger.rules.entries import EntryDraft, LineSpec
@@ -95,13 +95,6 @@ def test_an_entry_keeps_who_when_why_and_about_what() -> None:
     assert entry.occurred_at is None
     assert abs(entry.recorded_at - datetime.now(UTC)) < timedelta(minutes=1)
     assert sql("SELECT created_xid = pg_current_xact_id() FROM ledger_entry") == [(True,)]
-
-
-def test_the_accounting_day_is_the_books_own() -> None:
-    Book.objects.update(timezone="Asia/Kathmandu")
-    entry = accrue("a", "1", at=datetime(2025, 3, 31, 18, 15, tzinfo=UTC))
-    assert str(entry.effective_on) == "2025-04-01"
-    assert str(Period.objects.get(pk=entry.period_id).starts_on) == "2025-04-01"
 
 
 def test_the_same_key_and_content_is_one_entry() -> None:

@@ -34,8 +34,8 @@ BEGIN
         JOIN ledger_account a ON a.id = l.account_id AND a.unit = NEW.currency
         WHERE i.id = NEW.invoice_id AND i.currency = NEW.currency;
     IF (posted.amount, posted.applied) IS DISTINCT FROM (NEW.amount, NEW.applied) OR NEW.amount <= 0 THEN
-        RAISE EXCEPTION 'payment % says % and %, its entry posts % and %', NEW.stripe_charge_id, NEW.amount, NEW.applied,
-            posted.amount, posted.applied USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'payment % says % and %, its entry posts % and %',
+            NEW.stripe_charge_id, NEW.amount, NEW.applied, posted.amount, posted.applied USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;

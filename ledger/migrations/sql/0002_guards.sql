@@ -41,6 +41,52 @@ CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_period
 CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_credit_wallet
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
+-- Units and books -----------------------------------------------------------------------------------------------------
+
+-- Decimals of a currency's minor unit: ISO 4217, those that are not two (a test compares them with the code's).
+CREATE FUNCTION ledger_currency_scale(code text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN code = ANY ('{ADP,ALK,AOK,AON,AOR,BAN,BEC,BEL,BGM,BGO,BIF,BOL,BUK,BYR,CLE,CLP,CSK,DDM,DJF,
+             ECS,ESA,ESB,ESP,GEK,GNF,GNS,GQE,GWE,ISK,ITL,JPY,KMF,KRH,KRO,KRW,LUC,LUL,MDC,
+             MGF,MKN,MLF,MTP,MVP,MXP,PEI,PTE,PYG,ROL,RWF,SDP,SUR,TJR,TPE,TRL,UGS,UGX,UYI,
+             VND,VNN,VUV,XAF,XAG,XAU,XBA,XBB,XBC,XBD,XDR,XEU,XFO,XFU,XOF,XPD,XPF,XPT,XRE,
+             XSU,XTS,XUA,XXX,YDD}') THEN 0
+        WHEN code = ANY ('{BHD,IQD,JOD,KWD,LYD,OMR,TND}') THEN 3
+        WHEN code = ANY ('{CLF,UYW}') THEN 4
+        ELSE 2 END
+$$;
+
+-- A currency is posted in its own minor unit; a company's own credits cannot be taken for one.
+CREATE FUNCTION ledger_unit_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF (NEW.kind = 'fiat') <> (NEW.code ~ '^[A-Z]{3}$')
+       OR NEW.kind = 'fiat' AND NEW.posting_scale <> ledger_currency_scale(NEW.code) THEN
+        PERFORM ledger_refuse('ledger_unit_iso', format('%s is no %s unit of %s decimals.', NEW.code, NEW.kind,
+                                                        NEW.posting_scale));
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_unit_guard BEFORE INSERT ON ledger_unit
+    FOR EACH ROW EXECUTE FUNCTION ledger_unit_guard();
+-- What was posted was rounded to it.
+CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_unit
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- Days were dated in its zone: a book that has periods keeps it.
+CREATE FUNCTION ledger_book_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF (NEW.id, NEW.key, NEW.timezone, NEW.functional_currency)
+       IS DISTINCT FROM (OLD.id, OLD.key, OLD.timezone, OLD.functional_currency)
+       AND EXISTS (SELECT FROM ledger_period WHERE book_id = OLD.id) THEN
+        PERFORM ledger_refuse('ledger_book_fixed', 'A book keeps its key, zone and currency once it has periods.');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_book_guard BEFORE UPDATE ON ledger_book
+    FOR EACH ROW EXECUTE FUNCTION ledger_book_guard();
+
 -- Accounts and balances -----------------------------------------------------------------------------------------------
 
 ALTER TABLE ledger_balance
@@ -197,10 +243,18 @@ BEGIN
       JOIN ledger_period p ON p.book_id = in_book AND p.starts_on <= d AND d < p.ends_before;
 END $$;
 
--- Closing waits for the postings in flight; closed stays closed.
+-- A period is born open, as one calendar month. Closing waits for its last day and for the postings in flight; closed
+-- stays closed.
 CREATE FUNCTION ledger_period_guard() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.status <> 'open' OR NEW.closed_by <> '' OR NEW.starts_on <> date_trunc('month', NEW.starts_on)::date
+           OR NEW.ends_before <> (NEW.starts_on + interval '1 month')::date THEN
+            PERFORM ledger_refuse('ledger_period_born', 'A period is born open and is one calendar month.');
+        END IF;
+        RETURN NEW;
+    END IF;
     IF (NEW.book_id, NEW.starts_on, NEW.ends_before) IS DISTINCT FROM (OLD.book_id, OLD.starts_on, OLD.ends_before) THEN
         PERFORM ledger_refuse('ledger_period_fixed', 'A period keeps its days.');
     END IF;
@@ -208,10 +262,14 @@ BEGIN
         (('open', 'soft_closed'), ('open', 'closed'), ('soft_closed', 'closed'), ('soft_closed', 'open')) THEN
         PERFORM ledger_refuse('ledger_period_stays_closed', 'A closed period stays closed.');
     END IF;
+    IF NEW.status <> 'open' AND NEW.ends_before > (
+        SELECT (NEW.closed_at AT TIME ZONE b.timezone)::date FROM ledger_book b WHERE b.id = NEW.book_id) THEN
+        PERFORM ledger_refuse('ledger_period_over', 'A period is closed after its last day.');
+    END IF;
     PERFORM pg_advisory_xact_lock(ledger_period_lock_class(), OLD.id::int);
     RETURN NEW;
 END $$;
-CREATE TRIGGER ledger_period_guard BEFORE UPDATE ON ledger_period
+CREATE TRIGGER ledger_period_guard BEFORE INSERT OR UPDATE ON ledger_period
     FOR EACH ROW EXECUTE FUNCTION ledger_period_guard();
 
 -- Entries -------------------------------------------------------------------------------------------------------------
@@ -506,6 +564,21 @@ BEGIN
 END $$;
 CREATE TRIGGER ledger_draw_guard AFTER INSERT ON ledger_credit_draw
     REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_draw_guard();
+
+-- The lines of an entry are compared with its draws if its kind draws credit: a draw under another kind is compared with
+-- nothing, so at commit there is none.
+CREATE FUNCTION ledger_draw_posted() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM ledger_entry e JOIN ledger_event_type t ON t.code = e.event_type
+                    WHERE e.id = NEW.entry_id AND t.draws_credit) THEN
+        PERFORM ledger_refuse('ledger_draw_posted',
+            format('Draw %s is posted by no entry that draws credit.', NEW.id));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER ledger_draw_posted AFTER INSERT ON ledger_credit_draw
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.entry_id IS NOT NULL) EXECUTE FUNCTION ledger_draw_posted();
 
 CREATE FUNCTION ledger_allocation_guard() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp
