@@ -3,7 +3,7 @@
 import http.client
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -134,8 +134,8 @@ class Stack:
             env["STRIPE_WEBHOOK_SECRETS"] = f"whsec_{self.home.secret('webhook', length=24)}"
         return env
 
-    def _program(self, name: str, *argv: str) -> None:
-        self.programs[name] = python_program(self.home, name, self._env, *argv)
+    def _program(self, name: str, *argv: str, secrets: Mapping[str, str] | None = None) -> None:
+        self.programs[name] = python_program(self.home, name, {**self._env, **(secrets or {})}, *argv)
         self.programs[name].start()
 
     def _start_standin(self) -> None:
@@ -145,10 +145,14 @@ class Stack:
         self._program(
             "stripe-standin",
             *("-m", "billing_ops.stripe_standin", "--port", port),
-            *("--state", str(state / "state.sqlite3"), "--api-key", self._env["STRIPE_SECRET_KEY"]),
+            *("--state", str(state / "state.sqlite3")),
             *("--webhook-url", f"{self.configuration.address}/webhooks/stripe"),
-            *("--webhook-secret", self._env["STRIPE_WEBHOOK_SECRETS"]),
             *(("--clock-file", clock) if (clock := self._env.get("BILLING_CLOCK_FILE")) else ()),
+            # Not as arguments, which everybody on the machine can read.
+            secrets={
+                "STANDIN_API_KEY": self._env["STRIPE_SECRET_KEY"],
+                "STANDIN_WEBHOOK_SECRET": self._env["STRIPE_WEBHOOK_SECRETS"],
+            },
         )
         self._wait_for("stripe-standin", int(port))
 

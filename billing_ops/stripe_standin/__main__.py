@@ -1,4 +1,8 @@
-"""``python -m billing_ops.stripe_standin``: start the stand-in and say where it is."""
+"""``python -m billing_ops.stripe_standin``: start the stand-in and say where it is.
+
+``STANDIN_API_KEY`` is the one key that is accepted, ``STANDIN_WEBHOOK_SECRET`` what webhooks are signed with: they come
+by the environment, because everybody on the machine can read the arguments of its processes.
+"""
 
 import argparse
 import json
@@ -24,9 +28,11 @@ LOOPBACK = "127.0.0.1"
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGINT or SIGTERM."""
     options = _parser().parse_args(arguments)
+    api_key = os.environ.get("STANDIN_API_KEY") or "sk_test_standin"
+    secret = os.environ.get("STANDIN_WEBHOOK_SECRET") or "whsec_standin"
     store = Store(options.state)
     account = Account(store, Ids(store, options.seed), Clock(options.clock_file))
-    engine = Engine(account, options.api_key)
+    engine = Engine(account, api_key)
     policy = Policy(
         retry_base=options.retry_base,
         retry_cap=options.retry_cap,
@@ -35,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         real_signatures=options.signature_clock == "real",
     )
     courier = Courier(account, policy)
-    webhook = (options.webhook_url, options.webhook_secret) if options.webhook_url else None
+    webhook = (options.webhook_url, secret) if options.webhook_url else None
     control = Control(account, engine, courier, webhook)
     try:
         server = Server((LOOPBACK, options.port), engine, control, courier)
@@ -45,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.delivery == "background":
         courier.start()
     _on_signals(server, engine)
-    _announce(server, options)
+    _announce(server, options.ready_file)
     try:
         server.serve_forever(poll_interval=0.1)
     finally:
@@ -61,8 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--state", type=Path, help="SQLite file; without it everything is forgotten at the end")
     parser.add_argument("--webhook-url", default="", help="where events are sent")
-    parser.add_argument("--webhook-secret", default="whsec_standin")
-    parser.add_argument("--api-key", default="sk_test_standin", help="the one key that is accepted")
     parser.add_argument("--clock-file", type=Path, help="a file with an ISO 8601 instant: the virtual time")
     parser.add_argument("--ready-file", type=Path, help="written as JSON once the process answers")
     parser.add_argument("--seed", help="the same identifiers in every run that does the same")
@@ -85,14 +89,14 @@ def _on_signals(server: Server, engine: Engine) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _announce(server: Server, options: argparse.Namespace) -> None:
+def _announce(server: Server, ready_file: Path | None) -> None:
     url = f"http://{LOOPBACK}:{server.server_address[1]}"
     print(f"Stripe STAND-IN (not Stripe; no money moves) on {url}, API {API_VERSION}", flush=True)
-    if options.ready_file is not None:
-        facts = {"url": url, "pid": os.getpid(), "api_key": options.api_key, "webhook_secret": options.webhook_secret}
-        beside = options.ready_file.with_name(f".{options.ready_file.name}.{os.getpid()}")
+    if ready_file is not None:
+        facts = {"url": url, "pid": os.getpid()}
+        beside = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
         beside.write_text(json.dumps(facts))
-        beside.replace(options.ready_file)
+        beside.replace(ready_file)
     print("ready", flush=True)
 
 

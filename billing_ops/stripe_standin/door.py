@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from billing_ops.stripe_standin.account import API_VERSION
 from billing_ops.stripe_standin.errors import Json, at_the_door
 
 MAX_KEY_LENGTH = 255
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass
@@ -37,6 +38,22 @@ class Request:
     sent: Json = field(default_factory=dict)
     key: str | None = None
     version: str | None = None
+
+
+def refused(hosts: Sequence[str], origin: str | None) -> tuple[int, Json] | None:
+    """Why the controls, which ask for no key, are closed to a request: a page in a browser sent it. None: they open.
+
+    A page says where it comes from (``Origin``) when it sends; one whose name was pointed here has another ``Host``.
+    """
+    if origin is not None:
+        return 403, {"error": "The controls are not for pages in a browser."}
+    try:
+        names = [urlsplit(f"//{host}").hostname for host in hosts]
+    except ValueError:
+        names = []
+    if len(names) != 1 or names[0] not in LOOPBACK_NAMES:
+        return 403, {"error": f"The controls answer to {', '.join(LOOPBACK_NAMES)} only."}
+    return None
 
 
 def enter(request: Request, api_key: str) -> None:

@@ -85,6 +85,19 @@ def whole(low: int = -MAX_AMOUNT, high: int = MAX_AMOUNT) -> Kind:
     return kind
 
 
+THREE_DECIMALS = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+
+
+def check_step(amount: int, currency: str, param: str = "amount") -> None:
+    """Raise Stripe's 400 for an amount in a currency of three decimals whose last digit is not 0."""
+    if currency in THREE_DECIMALS and amount % 10:
+        raise at_the_door(
+            400,
+            f"Invalid amount: {amount}. Amounts in {currency} must have 0 as their least-significant digit.",
+            param=param,
+        )
+
+
 def flag(value: Any, param: str) -> bool:
     """A boolean."""
     if value not in ("true", "false"):

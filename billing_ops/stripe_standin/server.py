@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from billing_ops.stripe_standin.control import Control
 from billing_ops.stripe_standin.delivering import Courier
-from billing_ops.stripe_standin.door import Answer
+from billing_ops.stripe_standin.door import Answer, refused
 from billing_ops.stripe_standin.engine import Engine
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -67,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             if self.path.startswith("/_standin"):
-                status, answer = self.server.control.handle(self.command, self.path, raw)
+                refusal = refused(self.headers.get_all("Host") or [], self.headers.get("Origin"))
+                status, answer = refusal or self.server.control.handle(self.command, self.path, raw)
                 self._send(Answer(status, json.dumps(answer, indent=2)))
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}

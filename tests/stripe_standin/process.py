@@ -50,7 +50,8 @@ class Standin:
         command = [sys.executable, "-m", "billing_ops.stripe_standin", "--port", str(self._port)]
         command += ["--state", str(self._folder / "state.sqlite"), "--ready-file", str(ready), "--delivery", "manual"]
         command += ["--retry-base", "0", *self._options]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+        secrets = {"STANDIN_API_KEY": self.api_key, "STANDIN_WEBHOOK_SECRET": self.secret}
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, **secrets})
         self._await_banner(self._process)
         facts = json.loads(ready.read_text())
         self.url = facts["url"]

@@ -25,6 +25,30 @@ def test_a_draft_adds_up_its_lines_in_order(standin: Standin) -> None:
     assert line.parent.invoice_item_details.invoice_item.startswith("ii_")
 
 
+def test_amounts_of_three_decimals_end_in_zero(standin: Standin) -> None:
+    client = standin.client()
+    customer = new_customer(client, "pm_card_visa")
+    draft = client.v1.invoices.create({"customer": customer, "currency": "kwd"})
+    item = client.v1.invoice_items.create(
+        {"customer": customer, "invoice": draft.id, "currency": "kwd", "amount": 12_310}
+    )
+    for amount in (12_312, -1, 5):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.invoice_items.create(
+                {"customer": customer, "invoice": draft.id, "currency": "kwd", "amount": amount}
+            )
+        assert (refused.value.http_status, refused.value.param) == (400, "amount")
+        with pytest.raises(stripe.InvalidRequestError, match="least-significant digit"):
+            client.v1.invoice_items.update(item.id, {"amount": amount})
+    client.v1.invoices.finalize_invoice(draft.id, {"auto_advance": False})
+    client.v1.invoices.pay(draft.id)
+    assert standin.state()["paid_minor"] == {"kwd": 12_310}
+    (charge,) = standin.objects("charge")
+    with pytest.raises(stripe.InvalidRequestError, match="least-significant digit"):
+        client.v1.refunds.create({"charge": charge["id"], "amount": 12_305})
+    assert client.v1.refunds.create({"charge": charge["id"], "amount": 12_300}).amount == 12_300
+
+
 def test_an_invoice_shows_ten_lines_and_lists_all(standin: Standin) -> None:
     client = standin.client()
     invoice = draft_invoice(client, new_customer(client), *range(100, 112))

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import stripe
 
@@ -172,3 +174,53 @@ def test_controls_say_how_to_call_them(standin: Standin) -> None:
         urllib.request.urlopen(request, timeout=10)  # noqa: S310 - loopback
     assert refused.value.code == 404
     assert "POST faults" in json.loads(refused.value.read())["controls"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:4242"}, 200),
+        ({"Host": "[::1]:4242"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:4242"}, 403),
+        ({"Host": "[127.0.0.1"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_its_controls_are_closed_to_pages_in_a_browser(standin: Standin, headers: dict[str, str], status: int) -> None:
+    def control(path: str, data: bytes | None = None) -> int:
+        request = urllib.request.Request(f"{standin.url}/_standin/{path}", data=data, headers=headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    assert control("state") == status
+    standin.client().v1.customers.create({})
+    assert control("reset", b"{}") == status
+    assert len(standin.objects("customer")) == (0 if status == 200 else 1)
+
+
+def test_its_secrets_are_not_among_its_arguments(tmp_path: Path) -> None:
+    class Own(Standin):
+        api_key, secret = "sk_test_only_ours", "whsec_only_ours"
+
+    own = Own(tmp_path, "--webhook-url", "http://127.0.0.1:1/")
+    own.start()
+    try:
+        assert own.client().v1.customers.create({}).id
+        arguments = psutil.Process(own.pid).cmdline()
+        assert not [one for one in arguments if "only_ours" in one]
+        (parcel,) = own.control("take", {})["parcels"]
+        assert (
+            stripe.Webhook.construct_event(  # type: ignore[no-untyped-call]
+                parcel["body"], parcel["headers"]["Stripe-Signature"], own.secret
+            ).type
+            == "customer.created"
+        )
+    finally:
+        own.stop()

@@ -5,7 +5,18 @@ from billing_ops.stripe_standin.account import Call, merge_metadata, unset
 from billing_ops.stripe_standin.errors import ApiError, Json, at_the_door
 from billing_ops.stripe_standin.events import emit
 from billing_ops.stripe_standin.paging import equal, page
-from billing_ops.stripe_standin.params import EXPAND, PAGE, Spec, between, flag, group, metadata, text, whole
+from billing_ops.stripe_standin.params import (
+    EXPAND,
+    PAGE,
+    Spec,
+    between,
+    check_step,
+    flag,
+    group,
+    metadata,
+    text,
+    whole,
+)
 
 _PERIOD = group({"start": whole(low=0), "end": whole(low=0)}, required=("start", "end"))
 CREATE: Spec = {
@@ -46,6 +57,7 @@ def create(call: Call) -> Json:
             param="amount",
         )
     currency = str(params.get("currency") or (invoice["currency"] if invoice else "usd")).lower()
+    check_step(params["amount"], currency)
     if invoice is not None:
         _check(invoice, customer, currency)
     period = params.get("period", {"start": call.now, "end": call.now})
@@ -108,6 +120,7 @@ def _editable(call: Call) -> tuple[Json, Json | None]:
 def update(call: Call) -> Json:
     """POST /v1/invoiceitems/{id}: only while its invoice is a draft."""
     item, invoice = _editable(call)
+    check_step(call.params.get("amount", 0), item["currency"])
     for name in ("amount", "discountable", "period"):
         if name in call.params:
             item[name] = call.params[name]

@@ -5,7 +5,18 @@ from billing_ops.stripe_standin.account import Call, changed, merge_metadata
 from billing_ops.stripe_standin.errors import ApiError, Json, at_the_door
 from billing_ops.stripe_standin.events import emit
 from billing_ops.stripe_standin.paging import equal, page
-from billing_ops.stripe_standin.params import EXPAND, PAGE, Spec, between, choice, group, metadata, text, whole
+from billing_ops.stripe_standin.params import (
+    EXPAND,
+    PAGE,
+    Spec,
+    between,
+    check_step,
+    choice,
+    group,
+    metadata,
+    text,
+    whole,
+)
 from billing_ops.stripe_standin.rendering import show
 
 INVOICE_PAYMENTS: Spec = {
@@ -116,6 +127,7 @@ def refund(call: Call) -> Json:
     if left == 0:
         raise ApiError(400, f"Charge {found['id']} has already been refunded.", code="charge_already_refunded")
     amount = call.params.get("amount", left)
+    check_step(amount, found["currency"])
     if amount > left:
         raise ApiError(
             400,
