@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from billing_ops.kit import clock
-from ledger import voiding
+from ledger import proving, voiding
 
 EXPIRY_GRACE = timedelta(hours=24)
 """Usage reported this late still finds the credit that was there when it happened."""
@@ -15,3 +15,9 @@ EXPIRY_GRACE = timedelta(hours=24)
 def expire_credits() -> int:
     """Book the remainder of credits whose time is over; the number of entries. Run again it finds what is left."""
     return voiding.expire_due(at=clock.now(), grace=EXPIRY_GRACE)
+
+
+@shared_task(name="ledger.prove")
+def prove() -> int:
+    """Recompute the books' invariants; the number of violations, each kept as failed work until it is gone."""
+    return proving.prove(at=clock.now())

@@ -1,6 +1,8 @@
 """The proofs find what is wrong: each invariant is broken by the owner, with the triggers switched off."""
 
-from ledger import posting, proofs
+from billing_ops.celery import app
+from billing_ops.models import FailedWork
+from ledger import posting, proofs, proving, tasks
 from ledger.queries import statement
 from tests.ledger.books import AT, ROBOT, accrue, give, spend
 from tests.support.database import Database
@@ -40,3 +42,33 @@ def test_each_broken_invariant_is_found(fresh_db: Database) -> None:
             assert all(subject and detail for _, subject, detail in found)
             admin.rollback()
     assert proofs.violations() == []
+
+
+def test_what_is_broken_is_shown_until_it_is_mended(fresh_db: Database) -> None:
+    accrue("a", "3")
+    assert (tasks.prove(), FailedWork.objects.count()) == (0, 0)
+    tamper = (
+        "ALTER TABLE ledger_balance DISABLE TRIGGER USER; UPDATE ledger_balance SET credits = credits + {};"
+        " ALTER TABLE ledger_balance ENABLE TRIGGER USER"
+    )
+    with fresh_db.connect(role="admin") as admin:
+        admin.execute(tamper.format(1))
+        found = tasks.prove()
+        assert found == tasks.prove() == FailedWork.objects.filter(task=proving.TASK, tries=2).count() > 0
+        assert {row.code for row in FailedWork.objects.all()} == {"ledger.invariant_broken"}
+        assert "stored" in FailedWork.objects.get(subject__startswith="I3").message
+        admin.execute(tamper.format(-1))
+    assert (tasks.prove(), FailedWork.objects.count()) == (0, 0)
+
+
+def test_a_list_that_was_cut_short_clears_nothing(fresh_db: Database) -> None:
+    accrue("a", "3")
+    with fresh_db.connect(role="admin") as admin:
+        admin.execute("ALTER TABLE ledger_balance DISABLE TRIGGER USER; UPDATE ledger_balance SET credits = 99")
+    whole = proving.prove(at=AT)
+    assert proving.prove(at=AT, limit=1) == 1
+    assert FailedWork.objects.filter(task=proving.TASK).count() == whole > 1
+
+
+def test_the_books_are_proven_every_night() -> None:
+    assert "ledger.prove" in {entry["task"] for entry in app.conf.beat_schedule.values()}
