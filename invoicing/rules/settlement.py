@@ -55,10 +55,12 @@ def spread(amount: Decimal, open_amounts: Sequence[Decimal]) -> Spread:
 def to_processor(value: Money) -> int:
     """The amount in the processor's minor units; raises ``BadAmount`` when it is not a whole number of them.
 
-    They are not always ISO 4217's: ISK and UGX, which have no minor unit, go in hundredths, and MGA in whole ones.
+    They are not always ISO 4217's: ISK and UGX, which have no minor unit, go in hundredths, MGA in whole ones, and of
+    three decimals the last is 0. No plan is published in a currency that has amounts which cannot be counted so.
     """
     minor = value.amount.scaleb(_decimals(value.currency.code))
-    if minor != minor.to_integral_value():
+    step = 10 if value.currency.code in THREE_DECIMALS else 1
+    if minor % step:
         raise BadAmount(f"{value.amount} {value.currency.code} is less than the processor can count.", field="amount")
     return int(minor)
 

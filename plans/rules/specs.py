@@ -6,18 +6,31 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from billing_ops.kit.errors import InvalidInput
-from billing_ops.kit.money import currency
+from billing_ops.kit.money import currency, exponent
 from plans.rules.prices import ChargeModel, PriceTerms, Tier
 from plans.rules.terms import BadPrice, check_amounts, check_terms
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 """The shape of a key in the catalogue."""
 
+_FINEST_CHARGED = 2
+"""Decimals: of the three of KWD, BHD, JOD, OMR and TND the processor wants the last one to be 0."""
+
+_CHARGED_WHOLE = frozenset(["MGA"])
+"""Two decimals in ISO 4217, none at the processor."""
+
 
 class VersionInvalid(InvalidInput):
     """A plan version that cannot be drafted or published; ``details["field"]`` names why."""
 
     code = "version.invalid"
+
+
+class CurrencyNotChargeable(VersionInvalid):
+    """A currency whose smallest amount the payment processor cannot charge."""
+
+    code = "version.currency_not_chargeable"
+    remedy = "Price the plan in another currency."
 
 
 class VersionEmpty(VersionInvalid):
@@ -101,6 +114,7 @@ def check_draft(spec: VersionSpec) -> None:
 def check_publishable(spec: VersionSpec) -> None:
     """Refuse a version that could not be billed; whether its meters exist and live is the caller's to see."""
     check_draft(spec)
+    _check_chargeable(spec.currency)
     if not spec.prices:
         raise VersionEmpty("A version without a price would bill nothing.", remedy="Add a price.", field="prices")
     for price in spec.prices:
@@ -118,6 +132,16 @@ def check_publishable(spec: VersionSpec) -> None:
                 remedy="Make it one price.",
                 field="prices",
             )
+
+
+def _check_chargeable(code: str) -> None:
+    """An invoice is rounded to the currency's minor unit, and what it says must be what can be charged."""
+    if exponent(code) > _FINEST_CHARGED or code in _CHARGED_WHOLE:
+        unit = "whole ones" if code in _CHARGED_WHOLE else "hundredths"
+        raise CurrencyNotChargeable(
+            f"Amounts in {code} have {exponent(code)} decimals, and the payment processor charges {unit} only.",
+            field="currency",
+        )
 
 
 def differences(before: VersionSpec, after: VersionSpec) -> list[str]:

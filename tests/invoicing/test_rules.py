@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from moneyed import Money
+from moneyed import CURRENCIES, Money
 
-from billing_ops.kit.money import BadAmount
+from billing_ops.kit.money import BadAmount, quantum
 from billing_ops.kit.periods import Period
 from invoicing.rules import due, lines, settlement, totals
 from plans.rules.prices import PriceTerms, Tier
+from plans.rules.specs import CurrencyNotChargeable, PriceSpec, VersionSpec, check_publishable
 
 JANUARY = Period(datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 2, 1, tzinfo=UTC))
 THIRD = PriceTerms("per_unit", "USD", Decimal("0.333333333333"))
@@ -147,7 +148,8 @@ def test_the_processors_minimum(amount: str, currency: str, small: bool) -> None
         ("19.99", "USD", 1999),
         ("-3.00", "EUR", -300),
         ("120", "JPY", 120),
-        ("12.312", "KWD", 12_312),
+        ("12.310", "KWD", 12_310),
+        ("-0.010", "TND", -10),
         ("500", "ISK", 50_000),
         ("500", "UGX", 50_000),
         ("500", "MGA", 500),
@@ -161,10 +163,23 @@ def test_the_processor_counts_in_its_own_minor_units(amount: str, currency: str,
     assert settlement.from_processor(minor, currency) == money
 
 
-@pytest.mark.parametrize(("amount", "currency"), [("0.001", "USD"), ("1.50", "MGA"), ("0.5", "JPY")])
+@pytest.mark.parametrize(("amount", "currency"), [("0.001", "USD"), ("1.50", "MGA"), ("0.5", "JPY"), ("12.312", "KWD")])
 def test_what_the_processor_cannot_count_is_refused(amount: str, currency: str) -> None:
     with pytest.raises(BadAmount):
         settlement.to_processor(Money(amount, currency))
+
+
+@pytest.mark.parametrize("currency", sorted(CURRENCIES))
+def test_what_a_plan_may_be_priced_in_is_what_the_processor_can_count(currency: str) -> None:
+    """To the last minor unit, which an invoice may well be due."""
+    spec = VersionSpec(currency, (PriceSpec("fee", "Fee", "flat", Decimal(1)),))
+    try:
+        settlement.to_processor(Money(quantum(currency), currency))
+    except BadAmount:
+        with pytest.raises(CurrencyNotChargeable):
+            check_publishable(spec)
+    else:
+        check_publishable(spec)
 
 
 def test_a_trigger_names_its_edge_in_utc() -> None:

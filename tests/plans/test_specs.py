@@ -87,6 +87,8 @@ def test_what_cannot_be_kept_is_not_drafted(spec: VersionSpec, code: str, field:
     ("spec", "code", "field"),
     [
         (VersionSpec("USD", ()), "version.without_prices", "prices"),
+        (replace(SPEC, currency="KWD"), "version.currency_not_chargeable", "currency"),
+        (replace(SPEC, currency="MGA"), "version.currency_not_chargeable", "currency"),
         (_with(tiers=()), "price.tiers_invalid", "prices.context.tiers"),
         (_with(tiers=(Tier(ONE, ONE),)), "price.tiers_invalid", "prices.context.tiers.0.up_to"),
         (_with(settlement="drawdown"), "price.settlement_unsupported", "prices.context.settlement"),
