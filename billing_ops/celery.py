@@ -34,5 +34,6 @@ app.conf.beat_schedule = {
         "task": "invoicing.bill_late",
         "schedule": crontab(hour="1", minute="10"),
     },
+    "compare buckets with their events": {"task": "metering.check", "schedule": crontab(hour="2", minute="10")},
     "prove the books": {"task": "ledger.prove", "schedule": crontab(hour="3", minute="10")},
 }

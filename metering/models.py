@@ -241,9 +241,12 @@ class Conflict(models.Model):
 
 
 class Bucket(models.Model):
-    """What one meter counted for one subject in one UTC hour, of the batches that are folded. A cache."""
+    """What one meter counted for one subject in one UTC hour, of the batches that are folded.
 
-    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+    A cache: ``checking`` compares it with the events and rebuilds it.
+    """
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE (quantity, events, missing, not_numeric)"
 
     pk = models.CompositePrimaryKey("meter_id", "subject", "hour_start")
     # No constraint: checked for every new row it would cost more than the row, and a meter cannot be deleted anyway.

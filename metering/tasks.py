@@ -5,7 +5,7 @@ import time
 from celery import shared_task
 
 from billing_ops.kit import clock
-from metering import aggregating
+from metering import aggregating, checking
 
 LONGEST_RUN_SECONDS = 20
 """One task folds no longer than this, so that a worker can stop between two folds; the next beat goes on."""
@@ -24,3 +24,9 @@ def advance() -> int:
         if not done.worked:
             break
     return events
+
+
+@shared_task(name="metering.check")
+def check() -> int:
+    """Count the events of the last weeks again; the number of buckets that differ, each kept as failed work."""
+    return checking.check(at=clock.now())
