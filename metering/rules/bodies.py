@@ -9,6 +9,10 @@ from billing_ops.kit.errors import BillingError
 
 MAX_EVENTS = 10_000
 MAX_BODY_BYTES = 10 * 1000 * 1000
+MANY_COMMAS = 40 * MAX_EVENTS
+"""An array with more of them is counted before it is decoded: every element of a decoded one takes some 100 bytes."""
+MAX_STEPS = 500_000
+"""Brackets that counting looks at: fifty in each of 10,000 events."""
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -16,7 +20,10 @@ EITHER = "application/json"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 _OFFSET = re.compile(r"\(byte (\d+)\)")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]', re.DOTALL)  # possessive: no memory for ways back
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'  # possessive: no memory for ways back
+_BETWEEN = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb")*+([\[\]{},])", re.DOTALL)
+_INSIDE = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 _SPACE = b" \t\r\n"
 
 
@@ -47,6 +54,15 @@ class BodyTooLarge(BillingError):
     remedy = f"Send at most {MAX_BODY_BYTES // 1_000_000} MB a request."
 
 
+class TooNested(BillingError):
+    """So many brackets that to find the events among them would take seconds."""
+
+    code = "events.too_nested"
+    http_status = 413
+    kept = "Nothing was stored."
+    remedy = "Send events with flat data, or fewer of them a request."
+
+
 class UnknownMediaType(BillingError):
     """A content type that is none of the ways to send events."""
 
@@ -65,7 +81,7 @@ def split(body: bytes, content_type: str) -> tuple[Sequence[bytes], bool]:
         raise BodyTooLarge(f"The body has {len(body):,} bytes.", limit=MAX_BODY_BYTES)
     media_type = _media_type(content_type)
     if media_type in LINES:
-        events: Sequence[bytes] = [line for line in body.split(b"\n") if line.strip(_SPACE)]
+        events: Sequence[bytes] = _lines(body)
         single = False
     else:
         is_array = body.lstrip(_SPACE)[:1] == b"["
@@ -106,7 +122,18 @@ def _one(body: bytes) -> bytes:
     return body
 
 
+def _lines(body: bytes) -> list[bytes]:
+    """Every line that is not empty, up to the first too many."""
+    lines: list[bytes] = []
+    for line in _LINE.finditer(body):
+        lines.append(line[0])
+        _limit(len(lines))
+    return lines
+
+
 def _array(body: bytes) -> list[bytes]:
+    if body.count(b",") > MANY_COMMAS:
+        _array_by_hand(body)
     try:
         found = _raw_events.decode(body)
     except RecursionError:
@@ -119,7 +146,7 @@ def _array(body: bytes) -> list[bytes]:
 
 def _limit(count: int) -> None:
     if count > MAX_EVENTS:
-        raise TooManyEvents(f"The body has {count:,} events.", limit=MAX_EVENTS)
+        raise TooManyEvents(f"The body has more than {MAX_EVENTS:,} events.", limit=MAX_EVENTS)
 
 
 def _malformed(body: bytes, error: Exception) -> MalformedBody:
@@ -129,21 +156,30 @@ def _malformed(body: bytes, error: Exception) -> MalformedBody:
 
 
 def _array_by_hand(body: bytes) -> list[bytes]:
-    """Split an array whose events nest too deeply for the decoder: one deep event must not sink its batch."""
+    """Split an array that the decoder must not: one event nests too deeply for it (which must not sink its batch), or
+    there may be far more elements than are allowed. Stops at the first element too many.
+
+    Only brackets are steps, and between elements commas: what lies between is passed over by the patterns.
+    """
     events: list[bytes] = []
-    depth, start = 0, 0
-    for token in _TOKEN.finditer(body):
-        mark = token[0]
-        if mark in {b"[", b"{"}:
+    depth, position, start = 0, 0, 0
+    for _ in range(MAX_STEPS):
+        token = (_INSIDE if depth > 1 else _BETWEEN).match(body, position)
+        if token is None:
+            raise MalformedBody(
+                f"The body is not JSON: its array does not end, at byte {len(body):,}.", offset=len(body)
+            )
+        position, mark = token.end(), token[1]
+        if mark in b"[{":
             depth += 1
-            if depth == 1:
-                start = token.end()
-        elif mark in {b"]", b"}"}:
+            start = position if depth == 1 else start
+        elif mark in b"]}":
             depth -= 1
-            if depth == 0:
-                last = body[start : token.start()].strip(_SPACE)
+            if depth <= 0:
+                last = body[start : position - 1].strip(_SPACE)
                 return [*events, last] if last or events else events
-        elif mark == b"," and depth == 1:
-            events.append(body[start : token.start()].strip(_SPACE))
-            start = token.end()
-    raise MalformedBody(f"The body is not JSON: its array does not end, at byte {len(body):,}.", offset=len(body))
+        else:
+            events.append(body[start : position - 1].strip(_SPACE))
+            start = position
+            _limit(len(events))
+    raise TooNested(f"The body has more than {MAX_STEPS:,} brackets.", limit=MAX_STEPS)

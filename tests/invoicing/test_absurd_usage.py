@@ -79,6 +79,6 @@ def test_a_billed_period_that_becomes_absurd_stays_as_it_was_billed_until_it_is_
     told(4, time=FEBRUARY_LATER - timedelta(days=1), at=FEBRUARY_LATER + timedelta(days=2), generated=LARGEST)
     april = billed(acme, FEBRUARY_LATER + timedelta(days=31))
     (aside,) = april.lines.filter(service_start=MONTH_LATER)
-    assert (aside.revision, aside.amount.amount, aside.rule) == (2, 0, "usage_set_aside")
+    assert (aside.revision, aside.amount.amount, aside.rule) == (2, Decimal(0), "usage_set_aside")
     assert FailedWork.objects.count() == 1
     prove()
