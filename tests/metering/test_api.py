@@ -272,3 +272,30 @@ def test_a_reading_that_cannot_be_is_refused(api: Api, change: dict[str, str], s
         },
     )
     assert unknown.json()["quantity"] == "0"
+
+
+@pytest.mark.parametrize("path", ["/usage", "/usage/hours", "/usage/events"])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("9999-12-31T23:30:00Z", "9999-12-31T23:59:59Z"),
+        ("2199-12-31T23:30:00Z", "2200-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:30:00Z"),
+        ("1999-12-31T23:30:00Z", "2000-01-01T00:30:00Z"),
+    ],
+)
+def test_usage_of_another_age_is_refused(api: Api, path: str, start: str, end: str) -> None:
+    sum_meter("tokens")
+    answer = api.get(path, {"meter": "tokens", "customer": "c", "start": start, "end": end})
+    assert problem(answer)[0] == 422
+    assert "years 2000 to 2199" in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/usage", "/usage/hours", "/usage/events"])
+def test_usage_is_read_at_both_ends_of_the_age(api: Api, path: str) -> None:
+    sum_meter("tokens")
+    for start, end in (
+        ("2000-01-01T00:00:00Z", "2000-01-01T00:30:00Z"),
+        ("2199-12-31T23:30:00Z", "2199-12-31T23:59:59.999999Z"),
+    ):
+        assert api.get(path, {"meter": "tokens", "customer": "c", "start": start, "end": end}).status_code == 200

@@ -17,6 +17,8 @@ from billing_ops.kit.http.rendering import dumps, rfc3339
 from metering.rules.payload import EventRefusal, check, decode
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2000, 1, 1)  # noqa: DTZ001  # hypothesis adds the zone
+LATEST = datetime(2199, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18), 10**18) | TEXT | st.decimals(-1000, 1000, places=3),
@@ -92,10 +94,18 @@ def test_an_amount_is_a_plain_decimal_or_refused(value: Any) -> None:
         assert Decimal(read) >= 0
 
 
-@given(st.datetimes(timezones=st.just(UTC)))
+@given(st.datetimes(EARLIEST, LATEST, timezones=st.just(UTC)))
 def test_an_instant_survives_the_way_out_and_in(instant: datetime) -> None:
     assert TypeAdapter(Instant).validate_python(rfc3339(instant)) == instant
     assert json.loads(dumps(instant)) == rfc3339(instant)
+
+
+@given(st.datetimes(timezones=st.timezones()).filter(lambda one: not 2000 <= one.year < 2200))
+def test_an_instant_of_another_age_is_refused_by_name(instant: datetime) -> None:
+    zone = instant.strftime("%z")[:5]
+    text = f"{instant:%H:%M:%S}{zone[:3]}:{zone[3:]}"
+    with pytest.raises(ValidationError, match=r"years 2000 to 2199|write an instant with its zone"):
+        TypeAdapter(Instant).validate_python(f"{instant.year:04}-{instant:%m-%d}T{text}")
 
 
 @given(st.text(max_size=40) | st.integers() | st.floats() | st.none())

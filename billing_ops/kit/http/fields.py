@@ -19,6 +19,9 @@ from billing_ops.kit.http.rendering import rfc3339
 T = TypeVar("T")
 
 _RFC3339 = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+FIRST_INSTANT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+END_OF_INSTANTS: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""Requests lie in [2000, 2200): periods and hours around such an instant exist in every time zone."""
 AMOUNT_PATTERN: Final = r"^(0|[1-9][0-9]*)(\.[0-9]{1,12})?$"
 SIGNED_PATTERN: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]{1,12})?$"
 
@@ -60,9 +63,13 @@ def _instant(value: object) -> datetime:
     if found:
         moment, fraction, zone = found.group(1), (found.group(2) or "")[:7], found.group(3)  # microseconds are kept
         try:
-            return datetime.fromisoformat((moment + fraction + zone).upper()).astimezone(UTC)
+            instant = datetime.fromisoformat((moment + fraction + zone).upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass  # a 31 February, or a year that UTC does not have: refused below like any other
+        else:
+            if FIRST_INSTANT <= instant < END_OF_INSTANTS:
+                return instant
+            raise PydanticCustomError("instant.out_of_range", "write an instant of the years 2000 to 2199")
     raise PydanticCustomError(
         "instant.invalid", "write an instant with its zone, e.g. 2025-01-31T00:00:00Z (in a URL, a + is %2B)"
     )
@@ -96,7 +103,7 @@ Instant = Annotated[
     PlainValidator(_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2025-01-31T00:00:00Z"]}),
 ]
-"""An instant in a request or query, parsed to an aware datetime in UTC."""
+"""An instant in a request or query, parsed to an aware datetime in UTC; of the years 2000 to 2199."""
 
 CurrencyCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["USD"])]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"), Field(examples=["cus-7"])]
