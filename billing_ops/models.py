@@ -116,3 +116,25 @@ class FailedWork(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.subject}"
+
+
+class SignInTries(models.Model):
+    """Failed sign-ins of one user name from one address, whether or not there is such a user; forgotten after a day."""
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE, DELETE"
+
+    username = models.CharField(max_length=150)
+    address = models.CharField(max_length=45)
+    failures = models.PositiveSmallIntegerField(default=0)  # since the last success, or since a pause
+    last_at = models.DateTimeField(db_index=True)
+    locked_until = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "sign-in tries"
+        default_permissions: ClassVar = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["username", "address"], name="sign_in_tries_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.username} from {self.address}"

@@ -7,6 +7,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
+from billing_ops.console.signing_in import SignInForm
+
 
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     """The one admin site of the product."""
@@ -16,6 +18,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     index_title = "Home"
     index_template = "console/home.html"
     enable_nav_sidebar = True
+    login_form = SignInForm
 
     def extra_urls(self) -> list[URLPattern]:
         """The pages that belong to no single model; imported here because the apps' models must be loaded first."""
