@@ -15,6 +15,7 @@ from billing_ops.console.frame import crumb, show
 from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
 from metering import events, unresolved, usage
+from plans import unbilled_usage
 
 PAGE = 100
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -126,12 +127,15 @@ def batches_page(request: HttpRequest) -> HttpResponse:
 
 
 def uncounted_page(request: HttpRequest) -> HttpResponse:
-    """What is accepted and counted by nothing, by its cause; and what was kept out as a contradiction."""
+    """What is accepted and counted by nothing or on no bill, by its cause; and what was kept out as a contradiction."""
+    unbilled = unbilled_usage.find(limit=PAGE)
     conflicts = list(events.conflicts()[:PAGE])
     context = {
         "title": "Not counted",
         "header_note": "Nothing here is lost: it takes effect once its cause is gone.",
         "groups": unresolved.unresolved(),
+        "unbilled": unbilled,
+        "unbilled_capped": len(unbilled) == PAGE,
         "conflicts": conflicts,
         "capped": len(conflicts) == PAGE,
     }

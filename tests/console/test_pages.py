@@ -180,6 +180,9 @@ def test_what_is_not_counted_is_shown_with_its_cause(desk: "Desk", as_role: AsRo
     assert "which these events do not have" in text
     assert "which is not a number" in text
     assert "req-17" in text
+    send([event(999, subject="nobody-at-all", time=desk.now, context=5)], at=desk.now)
+    text = as_role("engineer").get("/console/uncounted/").content.decode()
+    assert "There is no customer “nobody-at-all”." in text
 
 
 def test_no_list_asks_once_a_row(quiet_desk: "Desk", as_role: AsRole) -> None:
