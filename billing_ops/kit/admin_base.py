@@ -74,8 +74,9 @@ class RecordList(ChangeList):  # type: ignore[misc]  # unfold has no types
     """A list whose rows lead to the record's own page, when it has one."""
 
     def get_filters(self, request: HttpRequest) -> tuple[Any, ...]:
-        """Django's own, after refusing what the database cannot even compare with: the list opens without filters."""
-        if any("\0" in value for values in self.filter_params.values() for value in values):
+        """Django's own, after refusing what no filter asks for and no text can be: the list opens without filters."""
+        asked = [(name, value) for name, values in self.filter_params.items() for value in values]
+        if any("\0" in value or not self.model_admin.lookup_allowed(name, value, request) for name, value in asked):
             raise IncorrectLookupParameters
         found: tuple[Any, ...] = super().get_filters(request)
         return found

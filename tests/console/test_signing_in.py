@@ -1,6 +1,5 @@
 """Guessing a password: five tries for a name from an address, then a quarter of an hour of silence."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ WRONG = "not-the-word"
 
 
 @pytest.fixture
-def browser(db: Any, clock: VirtualClock) -> Iterator[Client]:
+def browser(db: Any, clock: VirtualClock) -> Client:
     """A browser of nobody; there are people with passwords."""
     from tests.console.desk import make_people
     from tests.support.billing import START
@@ -33,7 +32,7 @@ def _try(browser: Client, name: str, password: str = WRONG, address: str = "192.
 def _right(browser: Client, name: str = "support", **more: str) -> bool:
     from tests.console.desk import PASSWORD
 
-    signed_in = _try(browser, name, PASSWORD, **more).status_code == 302
+    signed_in: bool = _try(browser, name, PASSWORD, **more).status_code == 302
     browser.logout()
     return signed_in
 
