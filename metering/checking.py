@@ -100,7 +100,7 @@ def rebuild(*, period: Period) -> list[Difference]:
     return written
 
 
-def _row(one: Difference) -> dict[str, object]:
+def _row(one: Difference) -> dict[str, int | str | datetime | Decimal]:
     return {
         "meter": one.meter_id,
         "subject": one.subject,
