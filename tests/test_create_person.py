@@ -1,12 +1,17 @@
 """The command that makes a login."""
 
 import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -66,3 +71,16 @@ def test_a_weak_password_or_a_bad_name_is_refused(typed: Any, username: str, pas
 def test_an_unknown_role_is_refused() -> None:
     with pytest.raises(CommandError):
         call_command("create_person", "ann", "--role", "Emperor", "--password-stdin")
+
+
+def test_manage_says_what_to_do_when_nothing_was_started(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "billing_ops.embedded", "manage", "check"],
+        env={**os.environ, "BILLING_HOME": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": "", "BILLING_ENV": "local"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Nothing was started here yet. Start it first: make run"

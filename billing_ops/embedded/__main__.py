@@ -38,7 +38,7 @@ def main() -> int:
         if options.command == "reset":
             print(f"Emptied {reset(Home(default_root()))}.")
         elif options.command == "manage":
-            env = Stack(Home(default_root()), configuration.read(), say=print, stopping=bool).environment()
+            env = Stack(Home(default_root()), configuration.read(), say=print, stopping=bool).attach()
             command = [sys.executable, "manage.py", *options.arguments]
             return subprocess.run(command, env=env, check=False).returncode  # noqa: S603  # typed by the operator
         else:

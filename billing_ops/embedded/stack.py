@@ -52,7 +52,7 @@ class Stack:
         if self.broker:
             self.broker.start()
         self._check_stop()
-        self._env = self.environment()
+        self._env = self._environment(self.home.port("stripe-standin") if self.configuration.standin else 0)
         owner_url = self.postgres.url(roles.MIGRATOR) if self.postgres else self._env.pop("OWNER_DATABASE_URL", "")
         preparation = Preparation(self.home, self._env, owner_url, say=self._say, check_stop=self._check_stop)
         self._preparation = preparation
@@ -112,7 +112,20 @@ class Stack:
             f"PORT={port + 1} make run"
         )
 
-    def environment(self) -> dict[str, str]:
+    def attach(self) -> dict[str, str]:
+        """The environment of the programs that another supervisor started here; raises :class:`StartError`."""
+        try:
+            for service, name in ((self.postgres, "postgres"), (self.broker, "valkey")):
+                if service:
+                    service.port = self.home.known_port(name)
+            standin = self.home.known_port("stripe-standin") if self.configuration.standin else 0
+        except (OSError, KeyError):
+            raise StartError("Nothing was started here yet. Start it first: make run") from None
+        if self.postgres and port_is_free("127.0.0.1", self.postgres.port):
+            raise StartError("It is not running. Start it first, and leave it running: make run")
+        return self._environment(standin)
+
+    def _environment(self, standin_port: int) -> dict[str, str]:
         """The environment of our programs: what was given, and the addresses and secrets of what is embedded.
 
         The owner's login is taken out before they start: only migrations have it.
@@ -128,8 +141,7 @@ class Stack:
         if self.broker:
             env["REDIS_URL"] = self.broker.url()
         if self.configuration.standin:
-            port = self.home.port("stripe-standin")
-            env["STRIPE_API_BASE"] = f"http://127.0.0.1:{port}"
+            env["STRIPE_API_BASE"] = f"http://127.0.0.1:{standin_port}"
             env["STRIPE_SECRET_KEY"] = f"sk_test_{self.home.secret('stripe', length=18)}"
             env["STRIPE_WEBHOOK_SECRETS"] = f"whsec_{self.home.secret('webhook', length=24)}"
         return env

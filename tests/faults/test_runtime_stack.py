@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from billing_ops.embedded import roles
 from billing_ops.embedded.broker import Broker
 from billing_ops.embedded.home import Home
 from billing_ops.embedded.postgres import Postgres
-from tests.support.database import Databases
+from tests.support.database import ROOT, Databases
 from tests.support.stack import Installation, wait_until
 
 
@@ -85,6 +87,18 @@ def test_first_start_interrupted_then_completed_then_kept(installation: Installa
         assert connection.execute("SELECT count(*) FROM django_content_type WHERE app_label = 'kept'").fetchone() == (
             1,
         )
+
+    ports = (home / "ports.json").read_text()
+    issued = subprocess.run(
+        [sys.executable, "-m", "billing_ops.embedded", "manage", "create_api_key", "tour", "--scope", "all"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "BILLING_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert issued.stdout.startswith("bo_")
+    assert (home / "ports.json").read_text() == ports, "a command beside a running installation moves nothing"
 
     second = Installation(home)
     assert second.start().wait_exit() == 1
