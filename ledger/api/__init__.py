@@ -1,0 +1,10 @@
+"""The ledger over HTTP: balances, credits and the entries behind them."""
+
+from billing_ops.kit.http import ApiRouter
+from ledger.api import balances, credits, journal
+
+router = ApiRouter()
+for _part in (balances, credits, journal):
+    router.add_router("", _part.router)
+
+__all__ = ["router"]

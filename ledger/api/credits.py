@@ -1,0 +1,169 @@
+"""Credits over HTTP: give, list, void."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from ninja import Query
+from pydantic import Field, StringConstraints
+
+from billing_ops.kit import clock
+from billing_ops.kit.errors import NotFound
+from billing_ops.kit.http import (
+    AmountOut,
+    AmountText,
+    ApiRequest,
+    ApiRouter,
+    Body,
+    CurrencyCode,
+    Instant,
+    InstantOut,
+    Key,
+    Out,
+    Page,
+    PageQuery,
+    idempotency,
+    paginate,
+)
+from billing_ops.kit.money import parse_money
+from ledger import balances, crediting, holders, voiding
+from ledger.api.fields import Feature, Reason, Text, amount_out
+from ledger.models import CreditGrant
+
+router = ApiRouter(tags=["Credits"])
+
+
+class CreditNotFound(NotFound):
+    """No credit has that id."""
+
+    code = "credit.not_found"
+
+
+class CreditIn(Body):
+    """A credit to give."""
+
+    customer: Key
+    kind: Literal["promotional", "goodwill", "included"]
+    amount: AmountText
+    currency: CurrencyCode
+    reason_code: Reason
+    priority: Annotated[int, Field(ge=0, le=100, description="Lower burns first.")] = 50
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
+    scope: list[Feature] = Field(default=[], max_length=50, description="Features it pays for; empty: all.")
+    ticket: Text = ""
+    note: Annotated[str, StringConstraints(max_length=2000)] = ""
+
+
+class CreditOut(Out):
+    """A credit and where its amount is: remaining, used, expired and voided add up to it exactly."""
+
+    id: UUID
+    customer: str
+    kind: str
+    status: str
+    amount: AmountOut
+    currency: str
+    remaining: AmountOut
+    used: AmountOut
+    expired: AmountOut
+    voided: AmountOut
+    priority: int
+    effective_at: InstantOut
+    expires_at: InstantOut | None
+    scope: list[str]
+    reason_code: str
+    ticket: str
+    note: str
+    created_at: InstantOut
+
+
+class VoidIn(Body):
+    """Why a credit is taken back."""
+
+    reason_code: Reason
+    ticket: Text = ""
+    note: Annotated[str, StringConstraints(max_length=2000)] = ""
+
+
+class CreditsQuery(PageQuery):
+    """Whose credits."""
+
+    customer: Key
+    currency: CurrencyCode | None = None
+
+
+@router.make("/credits", scope="credits:write", answer=CreditOut)
+def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
+    """Give a customer credit. Paid credit is bought, not given."""
+    at = clock.now()
+    grant = crediting.grant(key=idempotency.operation_key(request), at=at, actor=request.auth.actor, **_terms(body))
+    return _credit(balances.with_balances([grant], at=at)[0])
+
+
+@router.read("/credits", scope="balances:read", answer=Page[CreditOut])
+def list_credits(request: ApiRequest, query: Query[CreditsQuery]) -> Page[CreditOut]:
+    """A customer's credits, newest first, each with what is left of it."""
+    rows = CreditGrant.objects.filter(customer_key=query.customer)
+    if query.currency is not None:
+        rows = rows.filter(unit=query.currency)
+    found = paginate(rows, page=query, order=["-id"], listing="credits")
+    items = balances.with_balances(found.items, at=clock.now())
+    return Page(items=[_credit(item) for item in items], next_cursor=found.next_cursor)
+
+
+@router.read("/credits/{credit_id}", scope="balances:read", answer=CreditOut)
+def get_credit(request: ApiRequest, credit_id: UUID) -> CreditOut:
+    """One credit, with what is left of it."""
+    return _credit(balances.with_balances([_grant(credit_id)], at=clock.now())[0])
+
+
+@router.make("/credits/{credit_id}/void", scope="credits:write", answer=CreditOut, status=200)
+def void_credit(request: ApiRequest, credit_id: UUID, body: VoidIn) -> CreditOut:
+    """Take back what is left of a credit."""
+    at, grant = clock.now(), _grant(credit_id)
+    key = idempotency.operation_key(request)
+    voiding.void(grant=grant, key=key, at=at, actor=request.auth.actor, **body.model_dump())
+    return _credit(balances.with_balances([grant], at=at)[0])
+
+
+def _terms(body: CreditIn) -> dict[str, Any]:
+    amount = parse_money(body.amount, body.currency)
+    holders.check(customer_key=body.customer, unit=body.currency)
+    return {
+        "customer_key": body.customer,
+        "amount": amount,
+        **body.model_dump(exclude={"customer", "amount", "currency"}),
+    }
+
+
+def _grant(credit_id: UUID) -> CreditGrant:
+    found = CreditGrant.objects.filter(public_id=credit_id).first()
+    if found is None:
+        raise CreditNotFound(f"There is no credit {credit_id}.")
+    return found
+
+
+def _credit(found: balances.GrantBalance) -> CreditOut:
+    grant = found.grant
+    return CreditOut.model_validate(
+        {
+            "id": grant.public_id,
+            "customer": grant.customer_key,
+            "kind": grant.kind,
+            "status": found.status,
+            "amount": amount_out(grant.amount, grant.unit_id),
+            "currency": grant.unit_id,
+            "remaining": amount_out(found.remaining, grant.unit_id),
+            "used": amount_out(found.used, grant.unit_id),
+            "expired": amount_out(found.expired, grant.unit_id),
+            "voided": amount_out(found.voided, grant.unit_id),
+            "priority": grant.priority,
+            "effective_at": grant.effective_at,
+            "expires_at": grant.expires_at,
+            "scope": grant.scope,
+            "reason_code": grant.reason_code,
+            "ticket": grant.ticket,
+            "note": grant.reason_note,
+            "created_at": grant.created_at,
+        }
+    )
