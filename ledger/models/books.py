@@ -117,6 +117,12 @@ class EventType(models.Model):
     allowed_credit = ArrayField(models.CharField(max_length=8))
     draws_credit = models.BooleanField()
     """What it takes from a grant's account must be accounted for by draws, to the last digit."""
+    returns_credit = models.BooleanField(db_default=False)
+    """What it puts back into a grant's account must be accounted for by returns, to the last digit."""
+    adjusts = models.BooleanField(db_default=False)
+    """A person with a reason may post it into a soft-closed period."""
+    needs_approval = models.BooleanField(db_default=False)
+    """Its entry carries an approval that another person gave."""
     needs_approval_over = models.DecimalField(max_digits=28, decimal_places=12, null=True)
 
     class Meta:

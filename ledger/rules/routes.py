@@ -8,7 +8,9 @@ from decimal import Decimal
 class Route:
     """A kind of entry: its code, what a person calls it, and where its debits and credits may go.
 
-    ``draws_credit``: what it takes from a grant's account must be accounted for by draws.
+    ``draws_credit``: what it takes from a grant's account must be accounted for by draws. ``returns_credit``: what it
+    puts back there must be accounted for by returns. ``adjusts``: a person with a reason may post it into a soft-closed
+    period. ``needs_approval``: its entry carries an approval that another person gave.
     """
 
     code: str
@@ -16,53 +18,150 @@ class Route:
     debits: tuple[str, ...]
     credits: tuple[str, ...]
     draws_credit: bool = False
+    returns_credit: bool = False
+    adjusts: bool = False
+    needs_approval: bool = False
     template_version: int = 1
     needs_approval_over: Decimal | None = None
 
 
 USAGE_ACCRUED = "usage.accrued"
+USAGE_OVERAGE = "usage.overage"
 FEE_RECOGNISED = "fee.recognised"
 INVOICE_FINALIZED = "invoice.finalized"
+TOPUP_INVOICED = "topup.invoiced"
+TOPUP_VOIDED = "topup.voided"
+CREDIT_NOTE_ISSUED = "credit_note.issued"
+PLAN_PRORATED = "plan.prorated"
 PAYMENT_SUCCEEDED = "payment.succeeded"
 PAYMENT_FEE = "payment.fee"
 PAYMENT_RETURNED = "payment.returned"
 BALANCE_APPLIED = "balance.applied"
+FX_SETTLED = "fx.settled"
+PAYOUT_CREATED = "payout.created"
+PAYOUT_PAID = "payout.paid"
+PAYOUT_FAILED = "payout.failed"
+REFUND_REQUESTED = "refund.requested"
+REFUND_SUCCEEDED = "refund.succeeded"
+REFUND_FAILED = "refund.failed"
+REFUND_RETURNED = "refund.returned"
+DISPUTE_OPENED = "dispute.opened"
+DISPUTE_WON = "dispute.won"
+DISPUTE_LOST = "dispute.lost"
+DEBT_WRITTEN_OFF = "debt.written_off"
+ALLOWANCE_BOOKED = "allowance.booked"
+DEBT_RECOVERED = "debt.recovered"
+TAX_REMITTED = "tax.remitted"
 CREDIT_GRANTED = "credit.granted"
-CREDIT_VOIDED = "credit.voided"
+CREDIT_BOUGHT = "credit.bought"
+CREDIT_DRAWN = "credit.drawn"
+CREDIT_COVERED = "credit.covered"
+CREDIT_RETURNED = "credit.returned"
 CREDIT_EXPIRED = "credit.expired"
+CREDIT_VOIDED = "credit.voided"
+CREDIT_REFUNDED = "credit.refunded"
+CREDIT_TRANSFERRED = "credit.transferred"
+CREDIT_ROLLED_OVER = "credit.rolled_over"
 OPENING_BALANCE = "opening.balance"
 ENTRY_REVERSED = "entry.reversed"
 
-_OPENING_ASSETS = ("1000", "1010", "1100", "1110")
-_OPENING_LIABILITIES = ("2000", "2010", "2100", "2110")
+_OPENING_ASSETS = ("1000", "1010", "1020", "1100", "1110")
+_OPENING_LIABILITIES = ("2000", "2005", "2010", "2015", "2020", "2025", "2050", "2100", "2110", "2200", "2300")
+_GRANTS = ("2000", "2010", "2020", "9010", "9110")
+"""Where grants stand."""
+_MONEY_OF_UNITS = ("2005", "2015", "2025")
+"""Where the money of grants in a company's own unit stands."""
+_GIVEN_GRANTS = ("2010", "2015", "2020", "2025", "9010", "9110")
+_GIVEN_FROM = ("4910", "6100", "9000", "9100")
 
 ROUTES: tuple[Route, ...] = (
     # Both sides: a late unit that crosses a volume tier can take accrued usage back.
-    Route(USAGE_ACCRUED, "Usage accrued", ("1110", "4000"), ("4000", "1110")),
-    Route(FEE_RECOGNISED, "Prepaid fee recognised", ("2100",), ("4010",)),
+    Route(USAGE_ACCRUED, "Usage accrued", ("1110", "4000"), ("4000", "1110"), adjusts=True),
+    Route(USAGE_OVERAGE, "Overage accrued", ("1110", "4020"), ("4020", "1110"), adjusts=True),
+    Route(FEE_RECOGNISED, "Prepaid fee recognised", ("2100",), ("4010",), adjusts=True),
     # 1110, 2100 and 2200 on the debit side: an invoice whose corrections outweigh its charges.
     Route(
         INVOICE_FINALIZED,
         "Invoice finalised",
-        ("1100", "1110", "2000", "2010", "2100", "2110", "2200", "4900", "6310", "9010"),
+        ("1100", "1110", "2000", "2010", "2020", "2100", "2110", "2200", "4900", "6310", "9010"),
         ("1110", "2100", "2110", "2200", "6310", "9000"),
         draws_credit=True,
     ),
+    Route(TOPUP_INVOICED, "Top-up invoiced", ("1100",), ("2050", "2200")),
+    Route(TOPUP_VOIDED, "Unpaid top-up given up", ("2050", "2200"), ("1100",)),
+    Route(CREDIT_NOTE_ISSUED, "Credit note issued", ("4910", "2100", "2200"), ("1100", "2110", "2300"), adjusts=True),
+    Route(PLAN_PRORATED, "Unused time credited", ("2100", "2200"), ("1100", "2110")),
     Route(PAYMENT_SUCCEEDED, "Payment succeeded", ("1010",), ("1100", "2110")),
-    Route(PAYMENT_FEE, "Processing fee", ("6000",), ("1010",)),
+    # Both sides: a processor may give a fee back.
+    Route(PAYMENT_FEE, "Processing fee", ("6000", "1010"), ("1010", "6000")),
     Route(PAYMENT_RETURNED, "Payment returned", ("1100", "6000"), ("1010",)),
     Route(BALANCE_APPLIED, "Customer balance applied", ("2110",), ("1100",)),
-    Route(CREDIT_GRANTED, "Credit granted", ("4910", "9000"), ("2010", "9010")),
-    Route(CREDIT_VOIDED, "Credit voided", ("2010", "9010"), ("4910", "9000")),
-    Route(CREDIT_EXPIRED, "Credit expired", ("2000", "2010", "9010"), ("4030", "4910", "9000")),
+    Route(FX_SETTLED, "Paid in another currency", ("1010", "3900"), ("3900", "1100", "2110")),
+    Route(PAYOUT_CREATED, "Payout created", ("1020",), ("1010",)),
+    Route(PAYOUT_PAID, "Payout paid", ("1000",), ("1020",)),
+    Route(PAYOUT_FAILED, "Payout failed", ("1010",), ("1020",)),
+    Route(REFUND_REQUESTED, "Refund requested", ("4920", "2100", "2200", "2110"), ("2300",)),
+    Route(REFUND_SUCCEEDED, "Refund succeeded", ("2300",), ("1010",)),
+    Route(REFUND_FAILED, "Refund failed", ("2300",), ("4920", "2100", "2200", "2110")),
+    Route(REFUND_RETURNED, "Refund returned", ("1010",), ("2300",)),
+    Route(DISPUTE_OPENED, "Dispute opened", ("1120", "6010"), ("1010",)),
+    Route(DISPUTE_WON, "Dispute won", ("1010",), ("1120", "6010")),
+    Route(DISPUTE_LOST, "Dispute lost", ("4930", "2100", "2000", "2200"), ("1120",)),
+    Route(DEBT_WRITTEN_OFF, "Debt written off", ("6200", "1190", "2100", "2200"), ("1100",), adjusts=True),
+    # Both sides: what is not needed is released.
+    Route(ALLOWANCE_BOOKED, "Allowance booked", ("6200", "1190"), ("1190", "6200"), adjusts=True),
+    Route(DEBT_RECOVERED, "Written-off debt recovered", ("1100",), ("6200",), adjusts=True),
+    Route(TAX_REMITTED, "Tax remitted", ("2200",), ("1000",), adjusts=True),
+    Route(CREDIT_GRANTED, "Credit granted", _GIVEN_FROM, _GIVEN_GRANTS),
+    Route(CREDIT_BOUGHT, "Credit bought", ("2050", "9100"), ("2000", "2005", "9110")),
+    Route(
+        CREDIT_DRAWN,
+        "Credit drawn",
+        (*_GRANTS, *_MONEY_OF_UNITS, "4900", "1110"),
+        ("4000", "4020", "9000", "9100"),
+        draws_credit=True,
+    ),
+    Route(
+        CREDIT_COVERED,
+        "Credit covers accrued usage",
+        (*_GRANTS, *_MONEY_OF_UNITS, "4900"),
+        ("1110", "9000", "9100"),
+        draws_credit=True,
+    ),
+    Route(
+        CREDIT_RETURNED,
+        "Credit given back",
+        ("4000", "4020", "4910", "9000", "9100"),
+        (*_GRANTS, *_MONEY_OF_UNITS, "4900", "1110"),
+        returns_credit=True,
+    ),
+    Route(
+        CREDIT_EXPIRED,
+        "Credit expired",
+        (*_GRANTS, *_MONEY_OF_UNITS),
+        ("4030", "2500", *_GIVEN_FROM),
+    ),
+    Route(CREDIT_VOIDED, "Credit voided", _GIVEN_GRANTS, _GIVEN_FROM),
+    Route(
+        CREDIT_REFUNDED, "Unused credit refunded", ("2000", "2005", "9110", "2200", "6310"), ("2300", "6310", "9100")
+    ),
+    Route(
+        CREDIT_TRANSFERRED,
+        "Credit transferred",
+        (*_GRANTS, *_MONEY_OF_UNITS),
+        (*_GRANTS, *_MONEY_OF_UNITS),
+        needs_approval=True,
+    ),
+    Route(CREDIT_ROLLED_OVER, "Credit rolled over", (*_GRANTS, *_MONEY_OF_UNITS), (*_GRANTS, *_MONEY_OF_UNITS)),
     Route(
         OPENING_BALANCE,
         "Opening balance",
-        ("3000", "9000", *_OPENING_ASSETS),
-        ("3000", "9010", *_OPENING_LIABILITIES),
+        ("3000", "9000", "9100", *_OPENING_ASSETS),
+        ("3000", "9010", "9110", *_OPENING_LIABILITIES),
+        adjusts=True,
     ),
     # What a reversal may touch is what it reverses: the database compares the two line by line.
-    Route(ENTRY_REVERSED, "Entry reversed", (), ()),
+    Route(ENTRY_REVERSED, "Entry reversed", (), (), adjusts=True),
 )
 
 BY_TYPE: dict[str, Route] = {route.code: route for route in ROUTES}

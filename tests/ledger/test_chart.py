@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from ledger.models import AccountCode, EventType, Unit
-from ledger.rules.chart import BY_CODE, CHART, GRANT_ACCOUNT
+from ledger.rules.chart import BY_CODE, CHART, EXPENSED, GRANT_ACCOUNT, UNITS_MONEY, UNITS_QUANTITY
 from ledger.rules.routes import BY_TYPE, ROUTES
 
 
@@ -52,12 +52,25 @@ def test_the_database_has_the_same_routes() -> None:
             tuple(row.allowed_debit),
             tuple(row.allowed_credit),
             row.draws_credit,
+            row.returns_credit,
+            row.adjusts,
+            row.needs_approval,
             row.needs_approval_over,
         )
         for row in EventType.objects.all()
     }
     assert stored == {
-        row.code: (row.label, row.template_version, row.debits, row.credits, row.draws_credit, row.needs_approval_over)
+        row.code: (
+            row.label,
+            row.template_version,
+            row.debits,
+            row.credits,
+            row.draws_credit,
+            row.returns_credit,
+            row.adjusts,
+            row.needs_approval,
+            row.needs_approval_over,
+        )
         for row in ROUTES
     }
 
@@ -75,7 +88,9 @@ def test_codes_are_unique_and_routes_name_codes_of_the_chart() -> None:
     assert max(Counter(row.code for row in CHART).values()) == 1
     assert max(Counter(route.code for route in ROUTES).values()) == 1
     assert {code for route in ROUTES for code in route.debits + route.credits} <= BY_CODE.keys()
-    assert set(GRANT_ACCOUNT.values()) == {row.code for row in CHART if row.dimension == "grant"}
+    kept = {*GRANT_ACCOUNT.values(), EXPENSED, UNITS_QUANTITY}
+    assert kept == {row.code for row in CHART if row.dimension == "grant"}
+    assert set(UNITS_MONEY.values()) == {row.code for row in CHART if row.dimension == "units"}
     assert BY_TYPE["entry.reversed"].debits == BY_TYPE["entry.reversed"].credits == ()
 
 

@@ -241,7 +241,6 @@ def test_an_invoice_with_all_that_it_can_have_goes_through_the_door() -> None:
         lambda: movements.payment_succeeded(customer_key=C, currency="USD", amount=D("0")),
         lambda: movements.payment_succeeded(customer_key=C, currency="USD", amount=D("1"), applied=D("2")),
         lambda: movements.payment_succeeded(customer_key=C, currency="USD", amount=D("1"), applied=D("-1")),
-        lambda: movements.payment_fee(currency="USD", amount=D("-1")),
         lambda: movements.payment_returned(customer_key=C, currency="USD", amount=D("1"), fee=D("-1")),
         lambda: movements.balance_applied(customer_key=C, currency="USD", amount=D("0")),
         lambda: movements.credit_granted(kind="paid", customer_key=C, unit="USD", amount=D("1"), grant="g"),
