@@ -1,5 +1,6 @@
 """The floor's own rows: who may call, what was answered, who did what. They name their subject and import no app."""
 
+import uuid
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -90,6 +91,91 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.action} {self.subject_key}"
+
+
+class Approval(models.Model):
+    """A request that a second person decides: bound to its content, which never changes, and used at most once.
+
+    ``kind`` says what it does (``credit.grant``; see ``billing_ops.kit.approving``), ``subject`` with what. The database
+    checks the hash, that nobody decides their own request, that statuses move only as
+    ``billing_ops.kit.approvals.TRANSITIONS`` says, and that an approval is used once, in the transaction that gives it.
+    """
+
+    app_privileges: ClassVar[str] = (
+        "SELECT, INSERT, UPDATE (status, decided_by_type, decided_by_id, decided_by_label, decided_at, decision_note, "
+        "used_at, used_for)"
+    )
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    key = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=40)
+    subject = models.JSONField()
+    content_hash = models.CharField(max_length=64)
+    """SHA-256 of the subject's canonical text."""
+    customer_key = models.CharField(max_length=200, blank=True)
+    summary = models.CharField(max_length=300)
+    why = models.CharField(max_length=300, blank=True)
+    """Why it needs a second person, e.g. the limit it exceeds."""
+    flags = ArrayField(models.CharField(max_length=32), default=list, blank=True)
+    requested_by_type = models.CharField(max_length=8)
+    requested_by_id = models.CharField(max_length=150)
+    requested_by_label = models.CharField(max_length=200, blank=True)
+    reason_code = models.CharField(max_length=64)
+    ticket = models.CharField(max_length=120, blank=True)
+    note = models.TextField(max_length=2000, blank=True)
+    requested_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    replaces = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="replaced_by")
+    """The request whose content this one changes; that one is void."""
+    status = models.CharField(max_length=10, default="pending")
+    decided_by_type = models.CharField(max_length=8, blank=True)
+    decided_by_id = models.CharField(max_length=150, blank=True)
+    decided_by_label = models.CharField(max_length=200, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    """When it stopped being pending, whichever way."""
+    decision_note = models.TextField(max_length=2000, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+    used_for = models.CharField(max_length=200, blank=True)
+    """What it led to, e.g. ``entry:<public id>``."""
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="approval_status",
+                condition=models.Q(status__in=["pending", "approved", "rejected", "withdrawn", "expired", "void"]),
+            ),
+            models.CheckConstraint(
+                name="approval_decided",
+                condition=models.Q(status="pending", decided_at__isnull=True, decided_by_id="")
+                | models.Q(status__in=["approved", "rejected"], decided_at__isnull=False) & ~models.Q(decided_by_id="")
+                | models.Q(status__in=["withdrawn", "expired", "void"], decided_at__isnull=False, decided_by_id=""),
+            ),
+            models.CheckConstraint(
+                name="approval_in_time",
+                condition=models.Q(expires_at__gt=models.F("requested_at"))
+                & (~models.Q(status="approved") | models.Q(decided_at__lt=models.F("expires_at")))
+                & (~models.Q(status="expired") | models.Q(decided_at__gte=models.F("expires_at"))),
+            ),
+            models.CheckConstraint(
+                name="approval_gives_reason",
+                condition=~models.Q(requested_by_id="") & ~models.Q(reason_code=""),
+            ),
+            models.CheckConstraint(
+                name="approval_used",
+                condition=models.Q(used_at__isnull=True, used_for="")
+                | models.Q(status="approved", used_at__isnull=False) & ~models.Q(used_for=""),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "-id"], name="approval_queue"),
+            models.Index(fields=["customer_key", "-id"], name="approval_customer"),
+            models.Index(fields=["requested_by_id", "-id"], name="approval_requester"),
+            models.Index(fields=["expires_at"], name="approval_due", condition=models.Q(status="pending")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.summary} ({self.status})"
 
 
 class FailedWork(models.Model):

@@ -146,6 +146,7 @@ STRIPE_SECRET_KEY: str = env.str("STRIPE_SECRET_KEY", default="sk_test_standin")
 STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's own hosts
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
 
+from billing_ops.settings.approvals import *  # noqa: E402, F403
 from billing_ops.settings.invoices import *  # noqa: E402, F403
 
 if BILLING_ENV == "production":

@@ -1,0 +1,5 @@
+"""What needs a second person: each kind of approval and where it lives (a ``billing_ops.kit.approval_kinds.Kind``)."""
+
+APPROVAL_KINDS: dict[str, str] = {
+    "credit.grant": "ledger.approved.CREDIT_GRANT",
+}
