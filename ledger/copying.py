@@ -1,13 +1,14 @@
 """Copy decided entries into the journal: COPY in text format, one statement a table.
 
-The entries are formatted and sent in pieces, so that the server reads one while the next is made.
+The entries are decided, formatted and sent in pieces, so that the server reads one while the next is made.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -68,14 +69,21 @@ def ordered_hex(at: datetime, count: int) -> Iterator[str]:
         yield head + digits[start : start + 3] + variant + digits[start + 4 : start + 19]
 
 
-def copy_in(book_id: int, rows: Sequence[Decided]) -> None:
-    """Write them. Database errors come as Django's."""
+def copy_in(book_id: int, rows: Iterable[Decided]) -> list[Decided]:
+    """Write them and return them. Database errors come as Django's.
+
+    ``rows`` may be decided while they are asked for: the server reads one piece while the next is decided.
+    """
+    written: list[Decided] = []
+    remaining = iter(rows)
     with connection.cursor() as cursor, connection.wrap_database_errors:
         with cursor.copy(f"COPY ledger_entry ({ENTRY_COLUMNS}) FROM STDIN") as copy:
-            for start in range(0, len(rows), _PIECE):
-                copy.write(entry_text(book_id, rows[start : start + _PIECE]))
+            while piece := list(islice(remaining, _PIECE)):
+                copy.write(entry_text(book_id, piece))
+                written += piece
         with cursor.copy(f"COPY ledger_line ({LINE_COLUMNS}) FROM STDIN") as copy:
-            copy.write(line_text(rows))
+            copy.write(line_text(written))
+    return written
 
 
 def entry_text(book_id: int, rows: Sequence[Decided]) -> str:

@@ -17,7 +17,7 @@ Lock order across the product: Stripe object, subscription, invoice, period, wal
 A caller that locks a wallet before it posts enters the period first (:func:`enter_period`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Literal
@@ -217,15 +217,16 @@ def _write(drafts: Sequence[EntryDraft], at: datetime) -> list[int]:
     book = opening.default_book()
     days = _dated(book, drafts)
     places = opening.lock_accounts(book, {opening.key_of(line) for draft in drafts for line in draft.lines})
-    numbers, public = iter(_next_ids(len(drafts))), copying.ordered_hex(at, len(drafts))
-    rows = []
-    for draft, day in zip(drafts, days, strict=True):
-        number, reserved = next(numbers), draft.reserved_id
-        entry_id = number if reserved is None else reserved
-        lines = decide(draft, entry_id, day.effective_on.isoformat(), places)
-        rows.append(copying.Decided(entry_id, next(public), draft, day, lines))
-    copying.copy_in(book.pk, rows)
-    return [row.id for row in rows]
+    numbers, public = _next_ids(len(drafts)), copying.ordered_hex(at, len(drafts))
+
+    def decided() -> Iterator[copying.Decided]:
+        for number, hexadecimal, draft, day in zip(numbers, public, drafts, days, strict=True):
+            reserved = draft.reserved_id
+            entry_id = number if reserved is None else reserved
+            lines = decide(draft, entry_id, day.effective_on.isoformat(), places)
+            yield copying.Decided(entry_id, hexadecimal, draft, day, lines)
+
+    return [row.id for row in copying.copy_in(book.pk, decided())]
 
 
 def _same(draft: EntryDraft, differs: list[str]) -> None:

@@ -222,7 +222,6 @@ def _both(**change: Any) -> list[LineSpec]:
         (_both(amount=Decimal("1e16")), "amount"),
         (_line(code="1234"), "code"),
         (_line(code="1000"), "routing"),
-        (_line(side="credit"), "routing"),
         (_line(customer_key="cus-1"), "customer"),
         (_line(dimension="x"), "dimension"),
         (_line(unit="EUR"), "balanced"),
