@@ -171,7 +171,7 @@ def test_money_routed_where_its_kind_of_entry_may_not_go() -> None:
 def test_the_right_accounts_on_the_wrong_sides() -> None:
     fees, clearing = pair()
     with refused("ledger_line_routed"):
-        entry = raw_entry(movement=movements.PAYMENT_FEE)
+        entry = raw_entry(movement=movements.PAYMENT_RETURNED)
         raw_lines((entry, 1, clearing, "USD", 1, "1", None, None), (entry, 2, fees, "USD", -1, "1", None, None))
 
 
