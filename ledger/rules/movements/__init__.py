@@ -1,22 +1,24 @@
 """The journal lines of every business event of the books, as pure functions.
 
 Each function returns the lines of one entry; the entry's kind and the accounts it may touch are in ``routes``. Row
-numbers are those of the table of journal entries in this app's README. A zero amount makes no line; ``ValueError``
+numbers are those of the journal table, ``JOURNAL.md``. A zero amount makes no line; ``ValueError``
 is a mistake of the calling program, never of a person.
 """
 
 from ledger.rules.movements.credits import (
-    CreditUse,
     credit_bought,
-    credit_covered,
-    credit_drawn,
     credit_expired,
     credit_granted,
     credit_moved,
     credit_refunded,
+    credit_voided,
+)
+from ledger.rules.movements.draws import (
+    CreditUse,
+    credit_covered,
+    credit_drawn,
     credit_returned,
     credit_used,
-    credit_voided,
     money_account,
 )
 from ledger.rules.movements.invoices import (
@@ -37,6 +39,7 @@ from ledger.rules.movements.payments import (
     dispute_lost,
     dispute_opened,
     dispute_won,
+    fx_revalued,
     fx_settled,
     payment_fee,
     payment_returned,
@@ -76,6 +79,7 @@ from ledger.rules.routes import (
     DISPUTE_WON,
     ENTRY_REVERSED,
     FEE_RECOGNISED,
+    FX_REVALUED,
     FX_SETTLED,
     INVOICE_FINALIZED,
     OPENING_BALANCE,
@@ -121,6 +125,7 @@ __all__ = [
     "DISPUTE_WON",
     "ENTRY_REVERSED",
     "FEE_RECOGNISED",
+    "FX_REVALUED",
     "FX_SETTLED",
     "INVOICE_FINALIZED",
     "OPENING_BALANCE",
@@ -163,6 +168,7 @@ __all__ = [
     "dispute_opened",
     "dispute_won",
     "fee_recognised",
+    "fx_revalued",
     "fx_settled",
     "invoice_finalized",
     "money_account",

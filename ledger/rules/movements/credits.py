@@ -1,147 +1,23 @@
-"""Credit: given, bought, drawn, given back, moved, and taken back.
+"""Credit: given, bought, moved, and taken back. How it is used: ``draws``."""
 
-A grant in a currency is its money. A grant in a company's own unit is a quantity (memo, 9110 against 9100), and beside
-it, where money was received or promised, a liability in that money (2005, 2015, 2025) which is released in proportion.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 
-from ledger.rules.chart import BY_CODE, GRANT_ACCOUNT, UNITS_MONEY, UNITS_QUANTITY
-from ledger.rules.entries import LineSpec, credit, debit
-from ledger.rules.movements.parts import ZERO, Lines, balanced, not_negative, positive
+from ledger.rules.chart import GRANT_ACCOUNT, UNITS_QUANTITY
+from ledger.rules.entries import credit, debit
+from ledger.rules.movements.draws import GIVEN_FROM
+from ledger.rules.movements.parts import (
+    ZERO,
+    Lines,
+    balanced,
+    not_negative,
+    place,
+    positive,
+    tax_lines,
+    total_of,
+)
 
-_GIVEN_FROM = {
-    "2010": "4910",
-    "2015": "4910",
-    "2020": "6100",
-    "2025": "6100",
-    "9010": "9000",
-    "9110": "9100",
-}
-"""Where given credit comes from, and where it returns to when it expires or is voided, by the account it stands on."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreditUse:
-    """What is taken from one grant: its kind, its account's dimension, and how much.
-
-    ``code`` is the account of the grant's quantity (default: its kind's). A grant in a company's own unit also says
-    what the quantity is worth: ``money`` in ``currency``, from its liability ``money_code``; promotional credit that
-    was never a liability has no ``money_code``. ``entry_id`` is the reserved id under which the draws were written.
-    """
-
-    kind: str
-    dimension: str
-    amount: Decimal
-    entry_id: int | None = None
-    code: str = ""
-    money: Decimal = ZERO
-    currency: str = ""
-    money_code: str = ""
-
-
-def money_account(kind: str, *, expensed: bool = False) -> str:
-    """The account that keeps the money of a grant in a company's own unit; empty for one that is a quantity only."""
-    return UNITS_MONEY.get("expensed" if kind == "promotional" and expensed else kind, "")
-
-
-def credit_used(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> Lines:
-    """Rows 7 and 13, the debit side: credit pays for what the caller credits.
-
-    Paid and goodwill credit is a liability that is released. Promotional and included credit was never one: its use
-    reduces revenue (4900), and the memo accounts follow.
-    """
-    real, memo = used(customer_key, unit, uses)
-    return real + memo
-
-
-def used(customer_key: str, unit: str, uses: Sequence[CreditUse]) -> tuple[Lines, Lines]:
-    """The debit side of what was used: the lines in money, and the memo lines."""
-    real: Lines = ()
-    memo: Lines = ()
-    given: dict[str, Decimal] = {}
-    back: dict[str, Decimal] = {}
-    for use in uses:
-        positive(amount=use.amount)
-        not_negative(money=use.money)
-        code = use.code or GRANT_ACCOUNT[use.kind]
-        line = LineSpec("debit", code, use.amount, unit, customer_key, use.dimension, use.entry_id)
-        if not BY_CODE[code].memo:
-            real += (line,)
-            continue
-        memo += (line,)
-        source = _GIVEN_FROM[code]
-        back[source] = back.get(source, ZERO) + use.amount
-        if code != UNITS_QUANTITY:
-            given[unit] = given.get(unit, ZERO) + use.amount
-        elif use.money_code:
-            real += debit(use.money_code, use.money, use.currency, customer_key=customer_key, dimension=use.dimension)
-        elif use.money:
-            given[use.currency] = given.get(use.currency, ZERO) + use.money
-    for currency, amount in given.items():
-        real += debit("4900", amount, currency)
-    for source, amount in back.items():
-        memo += credit(source, amount, unit)
-    return real, memo
-
-
-def credit_drawn(
-    *,
-    customer_key: str,
-    unit: str,
-    uses: Sequence[CreditUse],
-    overage: Decimal = ZERO,
-    currency: str = "",
-) -> Lines:
-    """Rows 7, 7b and 2 in one entry: credit pays for usage as it happens, and what it does not cover is owed.
-
-    ``overage`` is money in ``currency`` (default: the unit). Usage that only included credit in a company's own unit
-    pays for is no revenue: the plan's fee is.
-    """
-    not_negative(overage=overage)
-    real, memo = used(customer_key, unit, uses)
-    money = currency or unit
-    earned = _by_unit(real)
-    lines = real + debit("1110", overage, money, customer_key=customer_key)
-    for paid_in, amount in earned.items():
-        lines += credit("4000", amount, paid_in)
-    return balanced(lines + credit("4020", overage, money) + memo)
-
-
-def credit_covered(*, customer_key: str, unit: str, uses: Sequence[CreditUse]) -> Lines:
-    """Rows 13 and 26. Credit pays for usage that was accrued before: a late credit covers earlier overage."""
-    real, memo = used(customer_key, unit, uses)
-    lines = real
-    for paid_in, amount in _by_unit(real).items():
-        lines += credit("1110", amount, paid_in, customer_key=customer_key)
-    return balanced(lines + memo)
-
-
-def credit_returned(
-    *,
-    customer_key: str,
-    unit: str,
-    uses: Sequence[CreditUse],
-    overage: Decimal = ZERO,
-    currency: str = "",
-    against: str = "4000",
-) -> Lines:
-    """Row 11. A correction gives back what was drawn: the mirror of :func:`credit_drawn`.
-
-    ``against`` is the revenue account that is reduced: 4000, or 4910 for a concession on an issued invoice.
-    """
-    not_negative(overage=overage)
-    real, memo = used(customer_key, unit, uses)
-    money = currency or unit
-    lines: Lines = ()
-    for paid_in, amount in _by_unit(real).items():
-        lines += debit(against, amount, paid_in)
-    lines += debit("4020", overage, money)
-    lines += tuple(line.mirrored() for line in real)
-    lines += credit("1110", overage, money, customer_key=customer_key)
-    return balanced(lines + tuple(line.mirrored() for line in reversed(memo)))
+_BREAKAGE = ("4030", "2500")
 
 
 def credit_granted(
@@ -163,14 +39,22 @@ def credit_granted(
     bought.
     """
     positive(amount=amount)
-    account = code or GRANT_ACCOUNT[kind]
-    lines = debit(_given_from(account, kind), amount, unit)
-    lines += credit(account, amount, unit, customer_key=customer_key, dimension=grant)
     if money_code:
         positive(money=money)
-        lines += debit(_given_from(money_code, kind), money, currency)
-        lines += credit(money_code, money, currency, customer_key=customer_key, dimension=grant)
-    return lines
+    lines = _taken_back(
+        kind=kind,
+        customer_key=customer_key,
+        unit=unit,
+        amount=amount,
+        grant=grant,
+        code=code,
+        money=money,
+        currency=currency,
+        money_code=money_code,
+    )
+    return tuple(line.mirrored() for line in reversed(lines[:2])) + tuple(
+        line.mirrored() for line in reversed(lines[2:])
+    )
 
 
 def credit_voided(
@@ -187,14 +71,17 @@ def credit_voided(
 ) -> Lines:
     """Row 10. What remains of a given credit is taken back, and the money that stood beside it."""
     positive(amount=amount)
-    not_negative(money=money)
-    account = code or GRANT_ACCOUNT[kind]
-    lines = debit(account, amount, unit, customer_key=customer_key, dimension=grant)
-    lines += credit(_given_from(account, kind), amount, unit)
-    if money_code:
-        lines += debit(money_code, money, currency, customer_key=customer_key, dimension=grant)
-        lines += credit(_given_from(money_code, kind), money, currency)
-    return lines
+    return _taken_back(
+        kind=kind,
+        customer_key=customer_key,
+        unit=unit,
+        amount=amount,
+        grant=grant,
+        code=code,
+        money=money,
+        currency=currency,
+        money_code=money_code,
+    )
 
 
 def credit_expired(
@@ -215,14 +102,26 @@ def credit_expired(
     ``breakage`` is 4030, or 2500 where the law says that unused credit is the customer's property.
     """
     positive(amount=amount)
-    not_negative(money=money)
-    account = code or GRANT_ACCOUNT[kind]
-    against = breakage if account == "2000" else _given_from(account, kind)
+    if breakage not in _BREAKAGE:
+        raise ValueError(f"breakage is {breakage}: it must be {' or '.join(_BREAKAGE)}")
+    if kind != "paid":
+        return _taken_back(
+            kind=kind,
+            customer_key=customer_key,
+            unit=unit,
+            amount=amount,
+            grant=grant,
+            code=code,
+            money=money,
+            currency=currency,
+            money_code=money_code,
+        )
+    account = place(kind, code, unit=unit, money=money, currency=currency, money_code=money_code)
+    against = GIVEN_FROM.get(account, breakage)
     lines = debit(account, amount, unit, customer_key=customer_key, dimension=grant) + credit(against, amount, unit)
     if money_code:
-        against = breakage if money_code == "2005" else _given_from(money_code, kind)
         lines += debit(money_code, money, currency, customer_key=customer_key, dimension=grant)
-        lines += credit(against, money, currency)
+        lines += credit(breakage, money, currency)
     return lines
 
 
@@ -239,9 +138,19 @@ def credit_moved(
     currency: str = "",
     money_code: str = "",
 ) -> Lines:
-    """Credit leaves one grant for a new one: to another customer (transfer) or into the next period (rollover)."""
+    """Rows 31 and 32. Credit leaves one grant for a new one: to another customer (transfer) or into the next period
+    (rollover). What it is stays what it was: the same accounts, another grant.
+    """
     positive(amount=amount)
     not_negative(money=money)
+    if from_grant == to_grant:
+        raise ValueError(f"{from_grant} must move to another grant")
+    if code not in {*GRANT_ACCOUNT.values(), "2020", UNITS_QUANTITY}:
+        raise ValueError(f"code is {code}: it must be an account on which grants stand")
+    if money_code and (code != UNITS_QUANTITY or money_code not in ("2005", "2015", "2025") or currency in ("", unit)):
+        raise ValueError(f"money on {money_code} must stand beside units, in a currency")
+    if money and not money_code and code != UNITS_QUANTITY:
+        raise ValueError("credit in a currency is its money: none must stand beside it")
     lines = debit(code, amount, unit, customer_key=from_customer, dimension=from_grant)
     lines += credit(code, amount, unit, customer_key=to_customer, dimension=to_grant)
     if money_code:
@@ -265,7 +174,9 @@ def credit_bought(
     """
     positive(price=price)
     lines = debit("2050", price, currency, customer_key=customer_key)
-    if not unit or unit == currency:
+    if unit in ("", currency):
+        if amount not in (ZERO, price):
+            raise ValueError(f"amount is {amount}: credit in {currency} must be what was paid for it, {price}")
         return lines + credit("2000", price, currency, customer_key=customer_key, dimension=grant)
     positive(amount=amount)
     return (
@@ -294,15 +205,18 @@ def credit_refunded(
     below the currency's minor unit (a gain is negative).
     """
     positive(amount=amount, refund=refund)
+    total_of(tax, name="tax")
     paid_in = currency or unit
     own = paid_in != unit
     lines: Lines = ()
     if own:
+        positive(money=money)
         lines += debit("2005", money, paid_in, customer_key=customer_key, dimension=grant)
     else:
+        if money not in (ZERO, amount):
+            raise ValueError(f"money is {money}: of credit in {unit} it must be its amount, {amount}")
         lines += debit("2000", amount, unit, customer_key=customer_key, dimension=grant)
-    for jurisdiction, part in sorted((tax or {}).items()):
-        lines += debit("2200", part, paid_in, dimension=jurisdiction)
+    lines += tax_lines(tax, paid_in, owed=False)
     lines += debit("6310", rounding, paid_in) + credit("2300", refund, paid_in)
     if own:
         lines += debit(UNITS_QUANTITY, amount, unit, customer_key=customer_key, dimension=grant)
@@ -310,14 +224,25 @@ def credit_refunded(
     return balanced(lines)
 
 
-def _by_unit(lines: Lines) -> dict[str, Decimal]:
-    sums: dict[str, Decimal] = {}
-    for line in lines:
-        sums[line.unit] = sums.get(line.unit, ZERO) + line.sign * line.amount
-    return sums
-
-
-def _given_from(account: str, kind: str) -> str:
-    if account not in _GIVEN_FROM:
-        raise ValueError(f"credit of kind {kind!r} is not given")
-    return _GIVEN_FROM[account]
+def _taken_back(
+    *,
+    kind: str,
+    customer_key: str,
+    unit: str,
+    amount: Decimal,
+    grant: str,
+    code: str,
+    money: Decimal,
+    currency: str,
+    money_code: str,
+) -> Lines:
+    """Given credit returns to where it came from: the quantity, and the money that stood beside it."""
+    if kind == "paid":
+        raise ValueError("paid credit is not given: it must be bought, refunded or reversed")
+    account = place(kind, code, unit=unit, money=money, currency=currency, money_code=money_code)
+    lines = debit(account, amount, unit, customer_key=customer_key, dimension=grant)
+    lines += credit(GIVEN_FROM[account], amount, unit)
+    if money_code:
+        lines += debit(money_code, money, currency, customer_key=customer_key, dimension=grant)
+        lines += credit(GIVEN_FROM[money_code], money, currency)
+    return lines

@@ -5,8 +5,11 @@ from decimal import Decimal
 
 from ledger.rules.chart import BY_CODE
 from ledger.rules.entries import credit, debit
-from ledger.rules.movements.credits import CreditUse, used
-from ledger.rules.movements.parts import ZERO, Lines, balanced, not_negative, positive
+from ledger.rules.movements.draws import CreditUse, used
+from ledger.rules.movements.parts import ZERO, Lines, balanced, not_negative, positive, tax_lines, total_of
+from ledger.rules.routes import BY_TYPE, OPENING_BALANCE
+
+_OPENED_AGAINST = ("3000", "9000", "9100")
 
 
 def invoice_finalized(
@@ -40,7 +43,7 @@ def invoice_finalized(
         *debit("6310", rounding, currency),
         *credit("1110", accrued_cleared, currency, customer_key=customer_key),
         *credit("2100", deferred, currency, customer_key=customer_key, dimension=contract),
-        *_tax(tax, currency, owed=True),
+        *tax_lines(tax, currency, owed=True),
         *credit("2110", balance_added, currency, customer_key=customer_key),
     )
     return balanced(lines + memo)
@@ -51,12 +54,12 @@ def topup_invoiced(
 ) -> Lines:
     """Row 3. A top-up is invoiced: owed, and not spendable until it is paid."""
     positive(price=price)
-    due = price + sum((tax or {}).values(), ZERO)
+    due = price + total_of(tax, name="tax")
     return balanced(
         (
             *debit("1100", due, currency, customer_key=customer_key),
             *credit("2050", price, currency, customer_key=customer_key),
-            *_tax(tax, currency, owed=True),
+            *tax_lines(tax, currency, owed=True),
         )
     )
 
@@ -66,11 +69,11 @@ def topup_voided(
 ) -> Lines:
     """Row 3, undone. A top-up that was never paid is given up: nothing is owed, and no credit comes of it."""
     positive(price=price)
-    due = price + sum((tax or {}).values(), ZERO)
+    due = price + total_of(tax, name="tax")
     return balanced(
         (
             *debit("2050", price, currency, customer_key=customer_key),
-            *_tax(tax, currency, owed=False),
+            *tax_lines(tax, currency, owed=False),
             *credit("1100", due, currency, customer_key=customer_key),
         )
     )
@@ -86,19 +89,23 @@ def credit_note_issued(
     open_invoices: Decimal = ZERO,
     balance: Decimal = ZERO,
     refund: Decimal = ZERO,
+    rounding: Decimal = ZERO,
     contract: str = "",
 ) -> Lines:
     """Rows 19 and 19b. What is credited is first taken off what is open, then kept as balance, or refunded.
 
     ``earned`` reduces revenue (4910), ``unearned`` what is deferred, ``tax`` what is payable; ``open_invoices`` +
-    ``balance`` + ``refund`` is their sum.
+    ``balance`` + ``refund`` is their sum and ``rounding``: what the note says less what is exactly deferred, a gain
+    negative.
     """
     not_negative(earned=earned, unearned=unearned, open_invoices=open_invoices, balance=balance, refund=refund)
+    total_of(tax, name="tax")
     return balanced(
         (
             *debit("4910", earned, currency),
             *debit("2100", unearned, currency, customer_key=customer_key, dimension=contract),
-            *_tax(tax, currency, owed=False),
+            *tax_lines(tax, currency, owed=False),
+            *debit("6310", rounding, currency),
             *credit("1100", open_invoices, currency, customer_key=customer_key),
             *credit("2110", balance, currency, customer_key=customer_key),
             *credit("2300", refund, currency),
@@ -114,15 +121,21 @@ def plan_prorated(
     tax: Mapping[str, Decimal] | None = None,
     open_invoices: Decimal = ZERO,
     balance: Decimal = ZERO,
+    rounding: Decimal = ZERO,
     contract: str = "",
 ) -> Lines:
-    """Row 25. Time that was billed in advance and is not used goes back: off what is open, or to the balance."""
+    """Row 25. Time that was billed in advance and is not used goes back: off what is open, or to the balance.
+
+    ``unearned`` is exact; ``rounding`` is what is credited less that, a gain negative.
+    """
     positive(unearned=unearned)
     not_negative(open_invoices=open_invoices, balance=balance)
+    total_of(tax, name="tax")
     return balanced(
         (
             *debit("2100", unearned, currency, customer_key=customer_key, dimension=contract),
-            *_tax(tax, currency, owed=False),
+            *tax_lines(tax, currency, owed=False),
+            *debit("6310", rounding, currency),
             *credit("1100", open_invoices, currency, customer_key=customer_key),
             *credit("2110", balance, currency, customer_key=customer_key),
         )
@@ -144,15 +157,15 @@ def debt_written_off(
     ``from_allowance`` is the part for which an allowance stands (1190); the remainder is bad debt (6200).
     """
     positive(receivable=receivable)
-    relief = sum((tax_relief or {}).values(), ZERO)
+    relief = total_of(tax_relief, name="tax_relief")
     lost = receivable - unearned - relief - from_allowance
-    not_negative(unearned=unearned, tax_relief=relief, from_allowance=from_allowance, lost=lost)
+    not_negative(unearned=unearned, from_allowance=from_allowance, lost=lost)
     return balanced(
         (
             *debit("6200", lost, currency),
             *debit("1190", from_allowance, currency),
             *debit("2100", unearned, currency, customer_key=customer_key, dimension=contract),
-            *_tax(tax_relief, currency, owed=False),
+            *tax_lines(tax_relief, currency, owed=False),
             *credit("1100", receivable, currency, customer_key=customer_key),
         )
     )
@@ -163,32 +176,50 @@ def allowance_booked(*, currency: str, amount: Decimal) -> Lines:
     return debit("6200", amount, currency) + credit("1190", amount, currency)
 
 
-def debt_recovered(*, customer_key: str, currency: str, amount: Decimal) -> Lines:
-    """Row 23b. What was written off is paid after all: it is owed again, and its payment follows as any other."""
+def debt_recovered(
+    *,
+    customer_key: str,
+    currency: str,
+    amount: Decimal,
+    tax: Mapping[str, Decimal] | None = None,
+    to_allowance: Decimal = ZERO,
+) -> Lines:
+    """Row 23b. What was written off is paid after all: it is owed again, and its payment follows as any other.
+
+    It mirrors the write-off: ``tax`` for which relief was taken is payable again, ``to_allowance`` is the part that had
+    used the allowance (1190), the rest had been bad debt (6200).
+    """
     positive(amount=amount)
-    return debit("1100", amount, currency, customer_key=customer_key) + credit("6200", amount, currency)
+    lost = amount - total_of(tax, name="tax") - to_allowance
+    not_negative(to_allowance=to_allowance, lost=lost)
+    return balanced(
+        (
+            *debit("1100", amount, currency, customer_key=customer_key),
+            *credit("6200", lost, currency),
+            *credit("1190", to_allowance, currency),
+            *tax_lines(tax, currency, owed=True),
+        )
+    )
 
 
 def tax_remitted(*, currency: str, tax: Mapping[str, Decimal]) -> Lines:
     """Row 28. Tax is paid to its authorities, by jurisdiction."""
-    total = sum(tax.values(), ZERO)
+    total = total_of(tax, name="tax")
     positive(tax=total)
-    return balanced(_tax(tax, currency, owed=False) + credit("1000", total, currency))
+    return balanced(tax_lines(tax, currency, owed=False) + credit("1000", total, currency))
 
 
 def opening_balance(*, code: str, unit: str, amount: Decimal, customer_key: str = "", dimension: str = "") -> Lines:
-    """Row 30. A balance brought over from another system, on its account's normal side, against 3000 (memo: 9000)."""
+    """Row 30. A balance brought over from another system, on its account's normal side, against 3000.
+
+    Memo accounts are opened against theirs, 9000 or 9100.
+    """
     positive(amount=amount)
+    if code not in BY_TYPE[OPENING_BALANCE].debits + BY_TYPE[OPENING_BALANCE].credits or code in _OPENED_AGAINST:
+        raise ValueError(f"code is {code}: it must be an account that is opened by a balance")
     row = BY_CODE[code]
     against = ("9100" if code == "9110" else "9000") if row.memo else "3000"
     signed = amount * row.normal_side
     account = debit(code, signed, unit, customer_key=customer_key, dimension=dimension)
     other = credit(against, signed, unit)
     return account + other if row.normal_side > 0 else other + account
-
-
-def _tax(tax: Mapping[str, Decimal] | None, currency: str, *, owed: bool) -> Lines:
-    lines: Lines = ()
-    for jurisdiction, amount in sorted((tax or {}).items()):
-        lines += (credit if owed else debit)("2200", amount, currency, dimension=jurisdiction)
-    return lines

@@ -1,10 +1,11 @@
 """Money that moves: payments, fees, payouts, refunds, disputes, and currencies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ledger.rules.entries import credit, debit
-from ledger.rules.movements.parts import ZERO, Lines, balanced, not_negative, positive
+from ledger.rules.movements.draws import CreditUse, used
+from ledger.rules.movements.parts import ZERO, Lines, balanced, not_negative, positive, tax_lines, total_of
 
 
 def payment_succeeded(*, customer_key: str, currency: str, amount: Decimal, applied: Decimal | None = None) -> Lines:
@@ -32,12 +33,19 @@ def payment_fee(*, currency: str, amount: Decimal) -> Lines:
     return debit("6000", amount, currency) + credit("1010", amount, currency)
 
 
-def payment_returned(*, customer_key: str, currency: str, amount: Decimal, fee: Decimal = ZERO) -> Lines:
-    """Row 27. A payment that had succeeded came back: the customer owes again, and the fee is ours."""
+def payment_returned(
+    *, customer_key: str, currency: str, amount: Decimal, fee: Decimal = ZERO, from_balance: Decimal = ZERO
+) -> Lines:
+    """Row 27. A payment that had succeeded came back: the customer owes again, and the fee is ours.
+
+    ``from_balance``: the part that had become the customer's balance (row 14b) and still is. It paid no invoice, so it
+    is not owed again.
+    """
     positive(amount=amount)
-    not_negative(fee=fee)
+    not_negative(fee=fee, from_balance=from_balance, owed_again=amount - from_balance)
     return (
-        *debit("1100", amount, currency, customer_key=customer_key),
+        *debit("1100", amount - from_balance, currency, customer_key=customer_key),
+        *debit("2110", from_balance, currency, customer_key=customer_key),
         *debit("6000", fee, currency),
         *credit("1010", amount + fee, currency),
     )
@@ -71,9 +79,10 @@ def refund_requested(
     from_balance: Decimal = ZERO,
     contract: str = "",
 ) -> Lines:
-    """Row 17. Money is promised back: out of revenue, of what was not earned yet, of tax, or of the balance.
+    """Row 17. Money is promised back: out of the customer's balance, or out of what it had become.
 
-    A refund that consumes a credit note or a grant is not this movement: those reduced revenue already.
+    Our own refunds consume a credit note (which promises it itself), the balance, or a grant. One that somebody made at
+    the processor has no credit note: it comes out of revenue (``earned``), of what is deferred, and of tax.
     """
     parts = _refund(
         customer_key=customer_key,
@@ -99,7 +108,10 @@ def refund_failed(
     from_balance: Decimal = ZERO,
     contract: str = "",
 ) -> Lines:
-    """Row 17. A promised refund did not go out: its parts stand again where they were."""
+    """Row 17. A promised refund did not go out: its parts stand again where they were.
+
+    What a credit note or a grant had set aside becomes the customer's balance (``from_balance``): we still owe it.
+    """
     parts = _refund(
         customer_key=customer_key,
         currency=currency,
@@ -156,22 +168,30 @@ def dispute_lost(
     earned: Decimal = ZERO,
     unearned: Decimal = ZERO,
     unused_credit: Mapping[str, Decimal] | None = None,
+    unit: str = "",
+    unused_units: Sequence[CreditUse] = (),
     tax: Mapping[str, Decimal] | None = None,
     contract: str = "",
 ) -> Lines:
     """Row 22. The money is gone: out of revenue (4930), of what was not earned yet, of unused paid credit bought with
-    it (amount by grant), and of tax that can be reclaimed.
+    it, and of tax that can be reclaimed; tax that cannot is part of ``earned``.
+
+    ``unused_credit`` is amounts by grant; ``unused_units`` what is taken from paid grants in ``unit``, with its money.
     """
     not_negative(earned=earned, unearned=unearned)
+    total_of(tax, name="tax")
+    total_of(unused_credit, name="unused_credit")
+    if any((use.kind, use.money_code, use.currency) != ("paid", "2005", currency) for use in unused_units):
+        raise ValueError(f"unused units must be paid credit, with its money in {currency}")
+    real, memo = used(customer_key, unit, unused_units)
     lines = debit("4930", earned, currency)
     lines += debit("2100", unearned, currency, customer_key=customer_key, dimension=contract)
     for grant, amount in sorted((unused_credit or {}).items()):
         lines += debit("2000", amount, currency, customer_key=customer_key, dimension=grant)
-    for jurisdiction, amount in sorted((tax or {}).items()):
-        lines += debit("2200", amount, currency, dimension=jurisdiction)
-    total = sum((line.sign * line.amount for line in lines), ZERO)
+    lines += real + tax_lines(tax, currency, owed=False)
+    total = sum((line.amount for line in lines), ZERO)
     positive(disputed=total)
-    return balanced(lines + credit("1120", total, currency, dimension=dispute))
+    return balanced(lines + credit("1120", total, currency, dimension=dispute) + memo)
 
 
 def fx_settled(
@@ -179,8 +199,11 @@ def fx_settled(
 ) -> Lines:
     """Row 29. An invoice in one currency is paid in another: each currency balances by its position (3900).
 
-    The entry carries the rate (``applied`` + ``excess`` a unit of ``paid``). Gain and loss come of the position.
+    The entry carries the rate (``applied`` + ``excess`` a unit of ``paid``). Gain and loss come of the position, when
+    it is revalued.
     """
+    if currency == paid_currency:
+        raise ValueError(f"{currency} paid in {paid_currency} must be an ordinary payment")
     positive(applied=applied, paid=paid)
     not_negative(excess=excess)
     return balanced(
@@ -194,6 +217,11 @@ def fx_settled(
     )
 
 
+def fx_revalued(*, currency: str, gain: Decimal) -> Lines:
+    """Row 29b. What the position (3900) gained, told in the functional ``currency``; a loss is negative."""
+    return debit("3900", gain, currency) + credit("6300", gain, currency)
+
+
 def _refund(
     *,
     customer_key: str,
@@ -205,8 +233,8 @@ def _refund(
     contract: str,
 ) -> Lines:
     not_negative(earned=earned, unearned=unearned, from_balance=from_balance)
+    total_of(tax, name="tax")
     lines = debit("4920", earned, currency)
     lines += debit("2100", unearned, currency, customer_key=customer_key, dimension=contract)
-    for jurisdiction, amount in sorted((tax or {}).items()):
-        lines += debit("2200", amount, currency, dimension=jurisdiction)
+    lines += tax_lines(tax, currency, owed=False)
     return lines + debit("2110", from_balance, currency, customer_key=customer_key)
