@@ -31,7 +31,7 @@ from ledger import copying, opening, replays
 from ledger.deciding import Overdraft, decide
 from ledger.models import Book, Entry, Line, Period
 from ledger.opening import PeriodClosed
-from ledger.rules import routes
+from ledger.rules import lifecycle, routes
 from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_hidden_mistake, mirror
 
 __all__ = [
@@ -257,6 +257,10 @@ def _elsewhere(book: Book, zone: ZoneInfo, draft: EntryDraft, periods: Mapping[d
     day = draft.effective_at.astimezone(zone).date()
     if day not in periods:
         raise InvalidEntry(f"No period of the books has room for {day:%Y-%m-%d}.", rule="period")
+    route = routes.BY_TYPE.get(draft.movement)
+    by_person = draft.actor.type == "user" and draft.reason_code != ""
+    if lifecycle.takes(periods[day][1], adjusts=route is not None and route.adjusts, by_person=by_person):
+        return copying.Day(draft.effective_at, day, periods[day][0])
     if draft.late != "move":
         raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.", day=day.isoformat())
     return _first_open(book, zone, draft, periods[day][0])

@@ -2,4 +2,5 @@
 
 APPROVAL_KINDS: dict[str, str] = {
     "credit.grant": "ledger.approved.CREDIT_GRANT",
+    "period.reopen": "ledger.reopening.PERIOD_REOPEN",
 }

@@ -4,6 +4,8 @@ from ledger.models.accounts import Account, Balance
 from ledger.models.books import AccountCode, Book, EventType, Period, Unit
 from ledger.models.credits import CreditDraw, CreditDrawAllocation, CreditGrant, CreditWallet
 from ledger.models.journal import Entry, Line
+from ledger.models.periods import PeriodChange
+from ledger.models.seals import Seal
 
 __all__ = [
     "Account",
@@ -18,5 +20,7 @@ __all__ = [
     "EventType",
     "Line",
     "Period",
+    "PeriodChange",
+    "Seal",
     "Unit",
 ]

@@ -47,9 +47,12 @@ class Unit(models.Model):
 
 
 class Period(models.Model):
-    """A half-open span of days of one book; nothing is posted into it once it is closed."""
+    """A half-open span of days of one book; nothing is posted into it once it is closed.
 
-    app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
+    Its status changes by a row of its history (:class:`ledger.models.PeriodChange`) and not by hand.
+    """
+
+    app_privileges: ClassVar[str] = "SELECT, INSERT"
 
     book = models.ForeignKey(Book, on_delete=models.PROTECT)
     starts_on = models.DateField()
@@ -59,6 +62,8 @@ class Period(models.Model):
     )
     closed_by = models.CharField(max_length=120, default="", blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(null=True, blank=True)
+    """When its status last changed, by the clock of the writing."""
 
     class Meta:
         db_table = "ledger_period"

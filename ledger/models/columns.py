@@ -30,3 +30,13 @@ class CurrentXid(models.Func):
 
     function = "pg_current_xact_id"
     output_field = Xid8Field()
+
+
+class Int8MultirangeField(models.Field):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """A set of ids as ranges, in PostgreSQL's own text: ``{[1,5),[7,9)}``."""
+
+    def db_type(self, connection: Any) -> str:
+        return "int8multirange"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> str:
+        return "{" + ",".join(f"[{one.lower},{one.upper})" for one in value) + "}"

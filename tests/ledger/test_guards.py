@@ -11,6 +11,7 @@ from ledger import posting
 from ledger.models import Balance, CreditDraw, CreditDrawAllocation, CreditGrant, Entry, Line
 from ledger.rules import movements
 from tests.ledger.books import AT, ROBOT, account, accrue, give, period, raw_entry, raw_lines, refused, spend, sql
+from tests.ledger.periods import move_period
 
 pytestmark = pytest.mark.django_db
 
@@ -481,20 +482,21 @@ def test_an_allocation_from_a_grant_that_may_not_pay(terms: dict[str, Any], at: 
 
 def test_a_period_keeps_its_days_and_stays_closed() -> None:
     march = period()
-    with refused("ledger_period_fixed"):
-        sql("UPDATE ledger_period SET starts_on = starts_on + 1 WHERE id = %s", march.pk)
     with refused("ledger_period_apart"):
         sql(
             "INSERT INTO ledger_period (book_id, starts_on, ends_before, status, closed_by)"
             " SELECT book_id, starts_on, ends_before, 'open', '' FROM ledger_period WHERE id = %s",
             march.pk,
         )
-    sql("UPDATE ledger_period SET status = 'soft_closed', closed_at = now() WHERE id = %s", march.pk)
+    for statement in ("starts_on = starts_on + 1", "status = 'closed', closed_at = now()", "closed_by = 'somebody'"):
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            sql(f"UPDATE ledger_period SET {statement} WHERE id = %s", march.pk)
+    move_period(march.pk, "open", "soft_closed")
     with refused("ledger_entry_period_open"):
         raw_entry(period_id=march.pk)
-    sql("UPDATE ledger_period SET status = 'closed' WHERE id = %s", march.pk)
-    with refused("ledger_period_stays_closed"):
-        sql("UPDATE ledger_period SET status = 'open', closed_at = NULL WHERE id = %s", march.pk)
+    move_period(march.pk, "soft_closed", "closed")
+    with refused("ledger_period_reopen_approved"):
+        move_period(march.pk, "closed", "open", reason="because")
     with refused("ledger_entry_period_open"):
         raw_entry(period_id=march.pk)
 
@@ -567,11 +569,7 @@ def test_a_period_is_born_open_as_one_calendar_month(starts_on: str, ends_before
 @pytest.mark.parametrize("status", ["closed", "soft_closed"])
 def test_a_period_is_closed_after_its_last_day(status: str) -> None:
     with refused("ledger_period_over"):
-        sql(
-            "UPDATE ledger_period SET status = %s, closed_at = '2025-03-31T23:59:59Z', closed_by = 'raw' WHERE id = %s",
-            status,
-            period().pk,
-        )
+        move_period(period().pk, "open", status, at="2025-03-31T23:59:59Z")
 
 
 def test_the_books_zone_is_not_the_applications_to_change() -> None:
