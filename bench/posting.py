@@ -9,8 +9,9 @@ exactly the rows that the door writes (entries and lines, already formatted) int
 indexes and check constraints but without triggers: no rule across rows, no stored balance. The two are interleaved
 batch by batch; the ratio is of the medians of rounds. Then the tables grow by ``--scale`` and both are measured again.
 
-Beside the wall clock stands the processor time of client and database backend (where ``/proc`` shows it): on a busy
-machine that is the ratio to trust.
+Then batches of the door alone are counted: bytes of write-ahead log and buffers touched an entry, which must not grow
+with the history. Beside the wall clock stands the processor time of client and database backend (where ``/proc`` shows
+it): on a busy machine that is the ratio to trust.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -159,8 +161,39 @@ class Bench:
             self.raw()
 
 
-def measure(bench: Bench, *, rounds: int, batches: int, label: str) -> float:
-    """Print and return the ratio of the medians of interleaved rounds."""
+@dataclass(frozen=True)
+class Cost:
+    """What the database wrote and touched for one item."""
+
+    wal_bytes: float
+    buffers: float
+
+
+def count_cost(run: Callable[[], None], items: int) -> Cost:
+    """Bytes of write-ahead log and buffers (hit or read) an item, of work that one connection does alone."""
+    from django.db import connection
+
+    def counters() -> tuple[float, float]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            cursor.execute("SELECT 1")
+            cursor.execute(
+                "SELECT pg_current_wal_insert_lsn() - '0/0', blks_hit + blks_read FROM pg_stat_database"
+                " WHERE datname = current_database()"
+            )
+            wal, buffers = cursor.fetchone()
+        return float(wal), float(buffers)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+    before = counters()
+    run()
+    after = counters()
+    return Cost((after[0] - before[0]) / items, (after[1] - before[1]) / items)
+
+
+def measure(bench: Bench, *, rounds: int, batches: int, label: str) -> Cost:
+    """Print the ratio of the medians of interleaved rounds; what one entry costs the database."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -185,13 +218,52 @@ def measure(bench: Bench, *, rounds: int, batches: int, label: str) -> float:
         f"raw COPY {raw:,.0f} ({min(raws):,.0f} to {max(raws):,.0f}), ratio {door / raw:.2f}; "
         f"processor {costs[0] * each:.0f} and {costs[1] * each:.0f} ms a batch, ratio {costs[1] / costs[0]:.2f}"
     )
-    return door / raw
+    return count_doors(bench, label=label)
+
+
+def count_doors(bench: Bench, *, label: str) -> Cost:
+    """Print and return what an entry costs the database, once each page was logged since the last checkpoint.
+
+    The least of four passes counts: the log is the whole server's, and others may write to it meanwhile.
+
+    The first change of a page after a checkpoint logs the whole page: how often that happens is a matter of the
+    server's checkpoints and not of our work, so it is printed apart.
+    """
+    batches = CUSTOMERS // BATCH
+
+    def counted() -> Cost:
+        prepared = [bench.drafts() for _ in range(batches)]
+
+        def doors() -> None:
+            for bench.batch in prepared:
+                bench.door()
+
+        return count_cost(doors, batches * BATCH)
+
+    checkpoint()
+    cold = counted()
+    cost = min((counted() for _ in range(4)), key=lambda cost: cost.wal_bytes)
+    print(
+        f"{label}: {cost.wal_bytes:,.0f} bytes of write-ahead log an entry (right after a checkpoint "
+        f"{cold.wal_bytes:,.0f}), {cost.buffers:.1f} buffers",
+        flush=True,
+    )
+    return cost
+
+
+def checkpoint() -> None:
+    """Let the server write a checkpoint now."""
+    server, _ = answering_server()
+    if server is not None:
+        with psycopg.connect(server.admin_url, autocommit=True) as admin:
+            admin.execute("CHECKPOINT")
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--batches", type=int, default=10, help="batches of 1,000 a round")
+    options.add_argument("--history", type=int, default=100, help="batches that are there before the first measurement")
     options.add_argument("--scale", type=int, default=10, help="how many times the history of the first measurement")
     given = options.parse_args()
     address, drop = make_database("bo_bench_posting")
@@ -202,11 +274,15 @@ def main() -> None:
 
         django.setup()
         bench = Bench()
-        bench.grow(CUSTOMERS // BATCH)  # every account is there, and both tables begin alike
-        measure(bench, rounds=given.rounds, batches=given.batches, label="1x")
+        bench.grow(max(given.history, CUSTOMERS // BATCH))  # every account is there, and both tables begin alike
+        once = measure(bench, rounds=given.rounds, batches=given.batches, label="1x")
         if given.scale > 1:
             bench.grow((given.scale - 1) * bench.number)
-            measure(bench, rounds=given.rounds, batches=given.batches, label=f"{given.scale}x")
+            more = measure(bench, rounds=given.rounds, batches=given.batches, label=f"{given.scale}x")
+            print(
+                f"{given.scale} times the history: log {more.wal_bytes / once.wal_bytes:.2f} times, "
+                f"buffers {more.buffers / once.buffers:.2f} times an entry"
+            )
     finally:
         from django.db import connections
 
