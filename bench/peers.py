@@ -15,8 +15,8 @@ server's own ``synchronous_commit``), over 10,000 accounts. What is compared:
   from one and from two clients, the faster of the two.
 * **one hot account**: every transfer takes from one account; pgledger from 32 clients, ours in batches of 1,000.
 
-Rounds are interleaved; medians are compared. Ours checks more (routes, periods, append-only, keys, two clocks); nobody's
-guarantees are switched off.
+Rounds are interleaved; medians are compared. Ours checks more (routes, periods, append-only, keys, two clocks); no
+guarantee is switched off on either side.
 """
 
 import argparse
