@@ -29,6 +29,7 @@ app.conf.beat_schedule = {
     "handle stored Stripe events": _every("invoicing.handle_due_events", 30),
     "fetch Stripe events that never arrived": _every("invoicing.sweep_stripe_events", 300),
     "expire credits": _every("ledger.expire_credits", 3600),
+    "roll up the lines of the books": _every("ledger.roll_up", 30),
     "accrue usage and earn prepaid fees": {"task": "invoicing.accrue", "schedule": crontab(hour="0", minute="10")},
     "bill late usage of ended subscriptions": {
         "task": "invoicing.bill_late",

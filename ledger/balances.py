@@ -1,16 +1,20 @@
 """What customers' accounts hold, and the totals of the books."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import Sum
 
-from ledger.models import Account, AccountCode, Balance, CreditGrant, Line
+from ledger.models import Account, AccountCode, Balance, CreditGrant
+from ledger.opening import default_book
 from ledger.queries import statement
+from ledger.rules.asof import AsOf
 from ledger.rules.chart import GRANT_ACCOUNT
 
 _ZERO = Decimal(0)
@@ -73,13 +77,28 @@ class GrantBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """What lines add up to, and how many they are."""
+
+    debits: Decimal = _ZERO
+    credits: Decimal = _ZERO
+    lines: int = 0
+
+    @property
+    def net(self) -> Decimal:
+        """On the debit side."""
+        return self.debits - self.credits
+
+
+@dataclass(frozen=True, slots=True)
 class TrialLine:
-    """The total of one account code: debits, credits, and their difference on the debit side."""
+    """The total of one account code: debits, credits, their difference on the debit side, and the number of lines."""
 
     code: str
     name: str
     debits: Decimal
     credits: Decimal
+    lines: int
 
     @property
     def net(self) -> Decimal:
@@ -151,16 +170,71 @@ def account_total(*, code: str, unit: str, customer_key: str | None = None) -> D
     if row.materialised:
         sums = Balance.objects.filter(account__in=accounts).aggregate(debits=Sum("debits"), credits=Sum("credits"))
         return row.normal_side * ((sums["debits"] or _ZERO) - (sums["credits"] or _ZERO))
-    sides = dict(Line.objects.filter(account__in=accounts).values_list("side").annotate(total=Sum("amount")))
-    net: Decimal = sides.get(1, _ZERO) - sides.get(-1, _ZERO)
-    return row.normal_side * net
+    if customer_key is not None:
+        found = sums_of(accounts=list(accounts.values_list("pk", flat=True)))
+        return row.normal_side * sum((one.net for one in found.values()), _ZERO)
+    return row.normal_side * sum((line.net for line in trial_balance(unit=unit) if line.code == code), _ZERO)
 
 
-def trial_balance(*, unit: str, until: datetime | None = None) -> list[TrialLine]:
-    """Debits and credits of every account code that has lines, effective before ``until``; the nets add up to zero."""
+def trial_balance(
+    *, unit: str, until: datetime | None = None, known: datetime | None = None, since: date | None = None
+) -> list[TrialLine]:
+    """Debits and credits of every account code that has lines; the nets add up to zero.
+
+    Effective before ``until``, as far as it was recorded before ``known``. ``since`` leaves out what counts for days
+    before it: the movement of a range instead of its balance.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            statement("trial_balance"),
-            {"unit": unit, "until": until},
+            statement("trial_balance"), {"unit": unit, "since": since, **AsOf(until, known).parameters(zone_of_books())}
         )
         return [TrialLine(*row) for row in cursor.fetchall()]
+
+
+def as_of(*, account: Account, until: datetime | None = None, known: datetime | None = None) -> Decimal:
+    """An account's balance on its normal side, effective before ``until``, as far as it was recorded before ``known``.
+
+    The present balance of an account that stores it is one row: read :class:`Balance`.
+    """
+    return account.normal_side * sums_of(accounts=[account.pk], until=until, known=known)[account.pk].net
+
+
+def sums_of(
+    *, accounts: Sequence[int], until: datetime | None = None, known: datetime | None = None
+) -> dict[int, Sums]:
+    """Debits, credits and number of lines of those accounts, as of (effective, recorded); each of them has an item."""
+    return _sums(accounts, AsOf(until, known).parameters(zone_of_books()))
+
+
+def sums_before(
+    *, accounts: Sequence[int], day: date, entry: int = 0, line: int = 0, known: datetime | None = None
+) -> dict[int, Sums]:
+    """The same of all that stands before a line in the order of statements: by day, entry and number."""
+    position = {**AsOf(known=known).parameters(zone_of_books()), "until_day": day, "until_edge": day}
+    return _sums(accounts, {**position, "entry": entry, "line": line})
+
+
+def customer_as_of(
+    *, customer_key: str, unit: str, until: datetime | None = None, known: datetime | None = None
+) -> CustomerBalances:
+    """A customer's balances in one unit as of (effective, recorded). What was held then is not known; version is 0."""
+    rows = Account.objects.filter(customer_key=customer_key, unit=unit, materialised=True)
+    parts: dict[str, Any] = defaultdict(Decimal)
+    accounts = {row.pk: row for row in rows}
+    for pk, found in sums_of(accounts=list(accounts), until=until, known=known).items():
+        parts[_FIELD_OF[accounts[pk].code_id]] += accounts[pk].normal_side * found.net
+    return replace(CustomerBalances(), **parts)
+
+
+def zone_of_books() -> ZoneInfo:
+    """The zone in which the days of the books begin."""
+    return ZoneInfo(default_book().timezone)
+
+
+def _sums(accounts: Sequence[int], parameters: dict[str, Any]) -> dict[int, Sums]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("accounts_as_of"), {"accounts": list(accounts), "entry": None, "line": None, **parameters}
+        )
+        found = {row[0]: Sums(*row[1:]) for row in cursor.fetchall()}
+    return {pk: found.get(pk, Sums()) for pk in accounts}

@@ -5,7 +5,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from billing_ops.kit import clock
-from ledger import proving, voiding
+from ledger import proving, rolling_up, voiding
 
 EXPIRY_GRACE = timedelta(hours=24)
 """Usage reported this late still finds the credit that was there when it happened."""
@@ -21,3 +21,9 @@ def expire_credits() -> int:
 def prove() -> int:
     """Recompute the books' invariants; the number of violations, each kept as failed work until it is gone."""
     return proving.prove(at=clock.now())
+
+
+@shared_task(name="ledger.roll_up")
+def roll_up() -> int:
+    """Take complete entries into the daily roll-ups; how many. Figures are exact without it, only slower to read."""
+    return rolling_up.roll_up().entries

@@ -5,13 +5,16 @@ from ledger.models.books import AccountCode, Book, EventType, Period, Unit
 from ledger.models.credits import CreditDraw, CreditDrawAllocation, CreditGrant, CreditWallet
 from ledger.models.journal import Entry, Line
 from ledger.models.periods import PeriodChange
+from ledger.models.rollups import AccountDay, CodeDay, RollupState
 from ledger.models.seals import Seal
 
 __all__ = [
     "Account",
     "AccountCode",
+    "AccountDay",
     "Balance",
     "Book",
+    "CodeDay",
     "CreditDraw",
     "CreditDrawAllocation",
     "CreditGrant",
@@ -21,6 +24,7 @@ __all__ = [
     "Line",
     "Period",
     "PeriodChange",
+    "RollupState",
     "Seal",
     "Unit",
 ]

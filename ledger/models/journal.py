@@ -84,6 +84,8 @@ class Entry(models.Model):
             models.Index(fields=["stripe_ref", "id"], name="ledger_entry_stripe", condition=~models.Q(stripe_ref="")),
             models.Index(fields=["batch_ref", "id"], name="ledger_entry_batch", condition=~models.Q(batch_ref="")),
             BrinIndex(fields=["recorded_at"], name="ledger_entry_recorded"),
+            # What is not sealed or rolled up yet: the horizon is a transaction, and so is the way to what follows it.
+            models.Index(fields=["created_xid"], name="ledger_entry_created_xid"),
         )
 
     def __str__(self) -> str:

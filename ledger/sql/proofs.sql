@@ -93,4 +93,26 @@ SELECT * FROM (
               FROM ledger_line l JOIN ledger_account a ON a.id = l.account_id AND a.for_grant GROUP BY 1) p
            ON p.account_id = g.account_id
      WHERE p.issued <> g.amount OR b.normal_side * (b.debits - b.credits) + p.gone <> g.amount
+    UNION ALL
+    -- ROLLUP: the roll-ups are what the rolled-up lines add up to, by account and by code
+    SELECT 'ROLLUP', 'account ' || account_id || ' ' || effective_on || ' written ' || recorded_on,
+           'rolled up less lines: debits ' || sum(debits) || ', credits ' || sum(credits) || ', lines ' || sum(lines)
+      FROM (SELECT account_id, effective_on, recorded_on, debits, credits, lines FROM ledger_account_day
+             WHERE ledger_rollups_in_use()
+            UNION ALL
+            SELECT l.account_id, l.effective_on, (e.recorded_at AT TIME ZONE k.timezone)::date,
+                   CASE l.side WHEN 1 THEN -l.amount ELSE 0 END, CASE l.side WHEN -1 THEN -l.amount ELSE 0 END, -1
+              FROM ledger_line l
+              JOIN ledger_entry e ON e.id = l.entry_id
+              JOIN ledger_book k ON k.id = e.book_id
+             WHERE ledger_rollups_in_use() AND l.entry_id NOT IN (SELECT id FROM ledger_unrolled_entries())) both_sides
+     GROUP BY account_id, effective_on, recorded_on HAVING (sum(debits), sum(credits), sum(lines)) <> (0, 0, 0)
+    UNION ALL
+    SELECT 'ROLLUP', 'code ' || code || ' ' || unit || ' ' || effective_on || ' written ' || recorded_on,
+           'by code less by account: debits ' || sum(debits) || ', credits ' || sum(credits) || ', lines ' || sum(lines)
+      FROM (SELECT code, unit, effective_on, recorded_on, debits, credits, lines FROM ledger_code_day
+            UNION ALL
+            SELECT a.code, a.unit, d.effective_on, d.recorded_on, -d.debits, -d.credits, -d.lines
+              FROM ledger_account_day d JOIN ledger_account a ON a.id = d.account_id) both_sides
+     GROUP BY code, unit, effective_on, recorded_on HAVING (sum(debits), sum(credits), sum(lines)) <> (0, 0, 0)
 ) violation LIMIT %(limit)s
