@@ -10,7 +10,6 @@ from django.db import connection
 
 from billing_ops.kit.errors import Conflict, InvalidInput
 from billing_ops.kit.money import BadCurrency, exponent
-from ledger.models import Book
 from ledger.rules.entries import LineSpec
 
 Key = tuple[str, str, str, str]
@@ -48,12 +47,22 @@ def key_of(line: LineSpec) -> Key:
     return (line.code, line.customer_key, line.dimension, line.unit)
 
 
-def default_book() -> Book:
+@dataclass(frozen=True, slots=True)
+class OneBook:
+    """A book as the door needs it."""
+
+    pk: int
+    timezone: str
+
+
+def default_book() -> OneBook:
     """The one book that every posting goes to until there are more."""
-    return Book.objects.get(key="main")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id, timezone FROM ledger_book WHERE key = 'main'")
+        return OneBook(*cursor.fetchone())
 
 
-def enter_periods(book: Book, days: Iterable[date]) -> dict[date, tuple[int, str]]:
+def enter_periods(book: OneBook, days: Iterable[date]) -> dict[date, tuple[int, str]]:
     """Each day's period (id, status), opened as its calendar month if there is none; it cannot be closed meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -75,7 +84,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-def lock_accounts(book: Book, keys: Collection[Key]) -> dict[Key, Place]:
+def lock_accounts(book: OneBook, keys: Collection[Key]) -> dict[Key, Place]:
     """The account of each key, made now if it is new; their stored balances are locked in the order of the ids."""
     found = _lock(book, keys)
     missing = [key for key in keys if key not in found]
@@ -87,7 +96,7 @@ def lock_accounts(book: Book, keys: Collection[Key]) -> dict[Key, Place]:
     return found
 
 
-def _lock(book: Book, keys: Collection[Key]) -> dict[Key, Place]:
+def _lock(book: OneBook, keys: Collection[Key]) -> dict[Key, Place]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [book.pk, *_columns(keys)])
         return {row[:4]: Place(*row[4:]) for row in cursor.fetchall()}

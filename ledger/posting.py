@@ -20,6 +20,7 @@ A caller that locks a wallet before it posts enters the period first (:func:`ent
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -29,8 +30,8 @@ from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
 from ledger import copying, opening, replays
 from ledger.deciding import Overdraft, decide
-from ledger.models import Book, Entry, Line, Period
-from ledger.opening import PeriodClosed
+from ledger.models import Entry, Line, Period
+from ledger.opening import OneBook, PeriodClosed
 from ledger.rules import lifecycle, routes
 from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_hidden_mistake, mirror
 
@@ -89,6 +90,8 @@ def post(
     reason_note: str = "",
     ticket: str = "",
     metadata: Mapping[str, Any] | None = None,
+    fx_rate: Decimal | None = None,
+    approval_id: int | None = None,
     late: Literal["refuse", "move"] = "refuse",
 ) -> Entry:
     """Post one entry, dated ``effective_at`` (default ``at``); the same key and content return the one that is there.
@@ -109,6 +112,8 @@ def post(
         reason_note=reason_note,
         ticket=ticket,
         metadata=metadata or {},
+        fx_rate=fx_rate,
+        approval_id=approval_id,
         late=late,
     )
     return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
@@ -238,7 +243,7 @@ def _same(draft: EntryDraft, differs: list[str]) -> None:
         )
 
 
-def _dated(book: Book, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
+def _dated(book: OneBook, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
     """The accounting day and period of each draft; drafts of one instant share theirs."""
     zone = ZoneInfo(book.timezone)
     instants = {draft.effective_at for draft in drafts}
@@ -252,7 +257,9 @@ def _dated(book: Book, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
     return [open_days.get(draft.effective_at) or _elsewhere(book, zone, draft, periods) for draft in drafts]
 
 
-def _elsewhere(book: Book, zone: ZoneInfo, draft: EntryDraft, periods: Mapping[date, tuple[int, str]]) -> copying.Day:
+def _elsewhere(
+    book: OneBook, zone: ZoneInfo, draft: EntryDraft, periods: Mapping[date, tuple[int, str]]
+) -> copying.Day:
     """Where an entry goes whose own day is not open."""
     day = draft.effective_at.astimezone(zone).date()
     if day not in periods:
@@ -266,7 +273,7 @@ def _elsewhere(book: Book, zone: ZoneInfo, draft: EntryDraft, periods: Mapping[d
     return _first_open(book, zone, draft, periods[day][0])
 
 
-def _first_open(book: Book, zone: ZoneInfo, draft: EntryDraft, period_id: int) -> copying.Day:
+def _first_open(book: OneBook, zone: ZoneInfo, draft: EntryDraft, period_id: int) -> copying.Day:
     """The first open day after a closed period; the draft's own date is kept beside it."""
     status = "closed"
     while status != "open":
@@ -288,6 +295,8 @@ _RULES = {
     "data": "The entry holds text or a number that the books cannot keep.",
     "ledger_entry_reversed_once": "The entry has been reversed already.",
     "ledger_entry_reverses": "A reversal cannot be reversed.",
+    "ledger_entry_approved": "The approval is for something else, or was used already.",
+    "ledger_entry_needs_approval": "An entry of this kind needs an approval.",
     "ledger_line_drawn": "What an entry takes from credits must be drawn first, under the entry's reserved id.",
     "ledger_line_grant_issued_once": "A credit grant is issued once.",
     "ledger_line_scale": "An account that meets the outside holds whole minor units.",
