@@ -96,7 +96,7 @@ class AuditEntry(models.Model):
 class Approval(models.Model):
     """A request that a second person decides: bound to its content, which never changes, and used at most once.
 
-    ``kind`` says what it does (``credit.grant``; see ``billing_ops.kit.approving``), ``subject`` with what. The database
+    ``kind`` says what it does (``credit.grant``; see ``kit.approving``), ``subject`` with what. The database
     checks the hash, that nobody decides their own request, that statuses move only as
     ``billing_ops.kit.approvals.TRANSITIONS`` says, and that an approval is used once, in the transaction that gives it.
     """

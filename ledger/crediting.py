@@ -16,7 +16,8 @@ from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import IdempotencyMismatch, InvalidInput
 from billing_ops.kit.money import plain
-from ledger import balances, drawing, journal, opening, posting
+from billing_ops.models import Approval
+from ledger import balances, drawing, journal, limiting, opening, posting
 from ledger.balances import CustomerBalances
 from ledger.drawing import Applied, apply, lines_of, quote, uses_of
 from ledger.journal import JournalLine
@@ -25,6 +26,7 @@ from ledger.rules import movements
 from ledger.rules.burndown import Need
 from ledger.rules.chart import GRANT_ACCOUNT
 from ledger.rules.entries import LineSpec
+from ledger.rules.limits import NO_AUTHORITY, Authority
 from ledger.rules.terms import GIVEN, Kind, Terms, check, differences, scope_of
 
 __all__ = [
@@ -89,11 +91,14 @@ def grant(
     scope: Sequence[str] = (),
     ticket: str = "",
     note: str = "",
+    authority: Authority = NO_AUTHORITY,
+    approval: Approval | None = None,
 ) -> CreditGrant:
     """Give a customer credit and post it, in one transaction.
 
-    The same key and terms return the grant that is there. Raises :class:`GrantDiffers`, :class:`PaidCreditIsBought`,
-    ``InvalidTerms``, and as ``posting.post``.
+    A person or an API key gives on ``authority``, within the limits of its roles, or by an ``approval`` that is being
+    given (``ledger.approved``). The same key and terms return the grant that is there. Raises :class:`GrantDiffers`,
+    :class:`PaidCreditIsBought`, ``InvalidTerms``, ``limiting.AboveLimit``, and as ``posting.post``.
     """
     terms = Terms(
         customer_key=customer_key,
@@ -109,7 +114,15 @@ def grant(
         note=note,
     )
     _check_given(terms, at)
-    return _issue(terms, key=key, at=at, actor=actor, movement=movements.CREDIT_GRANTED)
+    return _issue(
+        terms,
+        key=key,
+        at=at,
+        actor=actor,
+        movement=movements.CREDIT_GRANTED,
+        authority=authority,
+        approval=approval,
+    )
 
 
 def preview(
@@ -208,18 +221,33 @@ def _issue_lines(terms: Terms, movement: str, grant: str) -> tuple[LineSpec, ...
     )
 
 
-def _issue(terms: Terms, *, key: str, at: datetime, actor: Actor, movement: str) -> CreditGrant:
+def _issue(
+    terms: Terms,
+    *,
+    key: str,
+    at: datetime,
+    actor: Actor,
+    movement: str,
+    authority: Authority = NO_AUTHORITY,
+    approval: Approval | None = None,
+) -> CreditGrant:
+    limited = movement == movements.CREDIT_GRANTED and approval is None and limiting.limited(actor)
     try:
         with transaction.atomic():
             posting.enter_period(effective_at=at)
             opening.register_units({terms.unit})
+            if limited:
+                limiting.lock_agent(actor)
             wallet = drawing.lock_wallet(terms.customer_key, terms.unit)
             earlier = _earlier(terms, key)
             if earlier is not None:
                 return earlier
-            public_id = uuid4()
-            _post(terms, public_id, key=key, at=at, actor=actor, movement=movement)
-            made = _record(terms, public_id, key=key, at=at, actor=actor, wallet=wallet)
+            role = limiting.enforce(terms=terms, actor=actor, authority=authority, at=at) if limited else ""
+            public_id, approval_id = uuid4(), approval.pk if approval else None
+            _post(terms, public_id, key=key, at=at, actor=actor, movement=movement, approval_id=approval_id)
+            made = _record(terms, public_id, key=key, at=at, actor=actor, wallet=wallet, approval_id=approval_id)
+            if limited:
+                limiting.remember(grant=made, role=role)
             _audit(made, at=at, actor=actor, movement=movement)
             return made
     except (IntegrityError, posting.EntryDiffers):
@@ -239,7 +267,9 @@ def _earlier(terms: Terms, key: str) -> CreditGrant | None:
     return found
 
 
-def _post(terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, movement: str) -> None:
+def _post(
+    terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, movement: str, approval_id: int | None
+) -> None:
     posting.post(
         movement=movement,
         key=f"{movement}:{key}",
@@ -251,10 +281,13 @@ def _post(terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor
         reason_code=terms.reason_code,
         reason_note=terms.note,
         ticket=terms.ticket,
+        approval_id=approval_id,
     )
 
 
-def _record(terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, wallet: int) -> CreditGrant:
+def _record(
+    terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, wallet: int, approval_id: int | None
+) -> CreditGrant:
     return CreditGrant.objects.create(
         public_id=public_id,
         wallet_id=wallet,
@@ -276,6 +309,7 @@ def _record(terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Act
         ticket=terms.ticket,
         requested_by_type=actor.type,
         requested_by_id=actor.id,
+        approval_id=approval_id,
         idempotency_key=key,
         request=terms.request(),
         created_at=at,

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from billing_ops.console.credit_form import CreditForm
 from billing_ops.console.frame import crumb, show
-from billing_ops.console.people import actor_of
+from billing_ops.console.people import actor_of, authority_of
 from billing_ops.kit import clock
 from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.fields import display
@@ -106,7 +106,14 @@ def _issue(request: HttpRequest, customer: Customer, form: CreditForm, number: i
     with transaction.atomic():
         # The form was read in the customer's currency of then: it must be theirs until the credit is theirs.
         holders.check(customer_key=customer.key, unit=customer.currency)
-        grant = crediting.grant(customer_key=customer.key, at=at, actor=actor, key=key, **form.terms)
+        grant = crediting.grant(
+            customer_key=customer.key,
+            at=at,
+            actor=actor,
+            key=key,
+            authority=authority_of(request, customer),
+            **form.terms,
+        )
     amount = display(form.money)
     if known:
         messages.info(request, f"This credit of {amount} was issued already. It was not issued again.")

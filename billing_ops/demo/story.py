@@ -18,12 +18,14 @@ from billing_ops.kit.actor import Actor, system
 from billing_ops.kit.periods import add_months
 from invoicing import billing
 from ledger import crediting
+from ledger.rules.limits import Authority
 from metering import aggregating, defining, ingesting
 from plans import catalog, enrolling, publishing, subscribing
 from plans.rules.details import CustomerDetails
 
 DEMO = system("demo")
 _AGENT = Actor("user", "support", "Sam Support")
+_SUPPORT = Authority(roles=("Support",))
 
 
 def play(*, until: datetime, say: Callable[[str], None]) -> None:
@@ -131,7 +133,8 @@ def _credits(begin: datetime, day: datetime, end: datetime) -> None:
     ):
         at = begin + timedelta(days=joined_days, hours=15)
         if day <= at < end:
-            crediting.grant(key=f"demo-{grant['customer_key']}", at=at, actor=_AGENT, **grant)  # type: ignore[arg-type]
+            key = f"demo-{grant['customer_key']}"
+            crediting.grant(key=key, at=at, actor=_AGENT, authority=_SUPPORT, **grant)  # type: ignore[arg-type]
 
 
 def _stripe_clock(instant: datetime | None) -> None:

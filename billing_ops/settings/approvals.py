@@ -3,4 +3,5 @@
 APPROVAL_KINDS: dict[str, str] = {
     "credit.grant": "ledger.approved.CREDIT_GRANT",
     "period.reopen": "ledger.reopening.PERIOD_REOPEN",
+    "credit.limit": "ledger.approved.CREDIT_LIMIT",
 }

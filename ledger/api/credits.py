@@ -25,11 +25,15 @@ from billing_ops.kit.http import (
     paginate,
 )
 from billing_ops.kit.money import parse_money
-from ledger import balances, crediting, holders, voiding
+from ledger import balances, crediting, holders, limiting, voiding
 from ledger.api.fields import Feature, Reason, Text, amount_out
 from ledger.models import CreditGrant
+from ledger.rules.limits import Authority
 
 router = ApiRouter(tags=["Credits"])
+
+_AUTHORITY = Authority(roles=(limiting.API_KEY,))
+"""An API key gives on a role of its own, and belongs to no customer."""
 
 
 class CreditNotFound(NotFound):
@@ -94,9 +98,19 @@ class CreditsQuery(PageQuery):
 
 @router.make("/credits", scope="credits:write", answer=CreditOut)
 def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
-    """Give a customer credit. Paid credit is bought, not given."""
+    """Give a customer credit, within the limits of API keys. Paid credit is bought, not given.
+
+    Above a limit the answer is 403 `credit.above_limit`; `limit` names which, `left` what can be given now. A larger
+    credit is asked for in the console, where a second person approves it: no key can.
+    """
     at = clock.now()
-    grant = crediting.grant(key=idempotency.operation_key(request), at=at, actor=request.auth.actor, **_terms(body))
+    grant = crediting.grant(
+        key=idempotency.operation_key(request),
+        at=at,
+        actor=request.auth.actor,
+        authority=_AUTHORITY,
+        **_terms(body),
+    )
     return _credit(balances.with_balances([grant], at=at)[0])
 
 

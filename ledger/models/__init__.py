@@ -4,6 +4,7 @@ from ledger.models.accounts import Account, Balance
 from ledger.models.books import AccountCode, Book, EventType, Period, Unit
 from ledger.models.credits import CreditDraw, CreditDrawAllocation, CreditGrant, CreditWallet
 from ledger.models.journal import Entry, Line
+from ledger.models.limits import CreditLimit, LimitUse
 from ledger.models.periods import PeriodChange
 from ledger.models.rollups import AccountDay, CodeDay, RollupState
 from ledger.models.seals import Seal
@@ -18,9 +19,11 @@ __all__ = [
     "CreditDraw",
     "CreditDrawAllocation",
     "CreditGrant",
+    "CreditLimit",
     "CreditWallet",
     "Entry",
     "EventType",
+    "LimitUse",
     "Line",
     "Period",
     "PeriodChange",

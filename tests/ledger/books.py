@@ -15,10 +15,13 @@ from billing_ops.kit.actor import Actor, system
 from ledger import crediting, posting
 from ledger.models import Account, Book, CreditGrant, Entry, Period
 from ledger.rules import movements
+from ledger.rules.limits import Authority
 
 AT = datetime(2025, 3, 4, 12, tzinfo=UTC)
 ROBOT = system("test")
 AGENT = Actor("user", "ana", "Ana")
+SUPPORT = Authority(roles=("Support",))
+"""What she may give alone: 100 USD a credit, 500 in a day, 250 to a customer in 30 days."""
 
 
 def accrue(key: str, amount: str, *, customer: str = "cus-1", at: datetime = AT, unit: str = "USD") -> Entry:

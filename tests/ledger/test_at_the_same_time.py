@@ -16,7 +16,7 @@ from ledger import balances, closing, crediting, posting
 from ledger.models import Account, Balance, CreditGrant, Entry, Line, Period
 from ledger.rules import movements
 from ledger.rules.entries import EntryDraft
-from tests.ledger.books import AGENT, AT, ROBOT, accrue, give, period, spend
+from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, accrue, give, period, spend
 from tests.support.database import Database
 
 
@@ -45,6 +45,7 @@ def grant(key: str, amount: str = "5", customer: str = "cus-1") -> CreditGrant:
         amount=Money(amount, "USD"),
         reason_code="outage",
         actor=AGENT,
+        authority=SUPPORT,
         at=AT,
         key=key,
     )

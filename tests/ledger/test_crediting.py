@@ -15,7 +15,7 @@ from ledger.crediting import GrantDiffers, Need, PaidCreditIsBought
 from ledger.models import CreditDraw, CreditGrant, Entry, Line
 from ledger.rules import movements
 from ledger.rules.terms import InvalidTerms
-from tests.ledger.books import AGENT, AT, ROBOT, accrue, give, refused, spend, sql
+from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, accrue, give, refused, spend, sql
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def where(grant: CreditGrant, at: Any = AT) -> tuple[str, ...]:
 
 
 def test_a_grant_keeps_its_terms_and_is_posted() -> None:
-    grant = crediting.grant(key="k", **TERMS)
+    grant = crediting.grant(key="k", authority=SUPPORT, **TERMS)
     assert (grant.customer_key, grant.kind, str(grant.amount), grant.unit_id) == ("cus-1", "goodwill", "25.00", "USD")
     assert (grant.priority, grant.effective_at, grant.expires_at) == (10, AT, AT + timedelta(days=30))
     assert (grant.scope, grant.ticket, grant.reason_note, grant.requested_by_id) == (
@@ -66,7 +66,7 @@ def test_the_preview_is_what_is_then_written(kind: str, before: bool) -> None:
     shown = crediting.preview(**terms)
     assert [Entry.objects.count(), CreditGrant.objects.count(), Line.objects.count()] == rows
     assert shown.before == balances.of(customer_key="cus-1", unit="USD")
-    grant = crediting.grant(key="k", **terms)
+    grant = crediting.grant(key="k", authority=SUPPORT, **terms)
     (entry,) = journal.entries_for(grant=grant).items
     written = [
         (line.side, line.code, line.name, line.amount, line.unit, line.customer_key, bool(line.dimension))
@@ -81,8 +81,8 @@ def test_the_preview_is_what_is_then_written(kind: str, before: bool) -> None:
 
 
 def test_the_same_key_and_terms_is_one_grant() -> None:
-    first = crediting.grant(key="k", **TERMS)
-    again = crediting.grant(key="k", **{**TERMS, "at": AT + timedelta(hours=1)})
+    first = crediting.grant(key="k", authority=SUPPORT, **TERMS)
+    again = crediting.grant(key="k", authority=SUPPORT, **{**TERMS, "at": AT + timedelta(hours=1)})
     assert again.pk == first.pk
     assert Entry.objects.count() == 1
 
@@ -104,9 +104,9 @@ def test_the_same_key_and_terms_is_one_grant() -> None:
     ],
 )
 def test_the_same_key_and_other_terms_names_the_field(change: dict[str, Any]) -> None:
-    crediting.grant(key="k", **TERMS)
+    crediting.grant(key="k", authority=SUPPORT, **TERMS)
     with pytest.raises(GrantDiffers) as caught:
-        crediting.grant(key="k", **{**TERMS, **change})
+        crediting.grant(key="k", authority=SUPPORT, **{**TERMS, **change})
     name = "unit" if str(change.get("amount", "")).startswith("€") else next(iter(change))
     assert caught.value.details["differs"] == [name]
     assert CreditGrant.objects.count() == Entry.objects.count() == 1
@@ -132,7 +132,7 @@ def test_the_same_key_and_other_terms_names_the_field(change: dict[str, Any]) ->
     ],
 )
 def test_terms_that_no_grant_can_have_are_refused_by_name(change: dict[str, Any], field: str) -> None:
-    for act in (crediting.preview, lambda **terms: crediting.grant(key="k", **terms)):
+    for act in (crediting.preview, lambda **terms: crediting.grant(key="k", authority=SUPPORT, **terms)):
         with pytest.raises(InvalidTerms) as caught:
             act(**{**TERMS, **change})
         assert caught.value.details["field"] == field
@@ -140,7 +140,7 @@ def test_terms_that_no_grant_can_have_are_refused_by_name(change: dict[str, Any]
 
 
 def test_paid_credit_is_bought_or_brought_over_but_not_given() -> None:
-    for act in (crediting.preview, lambda **terms: crediting.grant(key="k", **terms)):
+    for act in (crediting.preview, lambda **terms: crediting.grant(key="k", authority=SUPPORT, **terms)):
         with pytest.raises(PaidCreditIsBought):
             act(**{**TERMS, "kind": "paid"})
     give("opening", "10", kind="paid")

@@ -9,6 +9,7 @@ from moneyed import USD, Money
 from billing_ops.kit.money import BadCurrency
 from billing_ops.models import AuditEntry
 from ledger import crediting
+from ledger.rules.limits import Authority
 from plans import customers, enrolling
 from plans.models import Customer
 from plans.rules.details import CustomerDetails, CustomerInvalid
@@ -122,8 +123,9 @@ def test_search_by_key_email_and_name() -> None:
 
 def _credit(key: str) -> None:
     crediting.grant(
-        customer_key=key, kind="goodwill", amount=Money(5, USD), reason_code="trial", key="g", at=AT, actor=ACTOR
-    )
+        customer_key=key, kind="goodwill", amount=Money(5, USD), reason_code="trial", key="g", at=AT, actor=ACTOR,
+        authority=Authority(roles=("Support",)),
+    )  # fmt: skip
 
 
 def test_the_currency_is_fixed_by_credit_in_it_and_the_time_zone_is_not() -> None:
