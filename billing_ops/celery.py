@@ -29,6 +29,8 @@ app.conf.beat_schedule = {
     "handle stored Stripe events": _every("invoicing.handle_due_events", 30),
     "fetch Stripe events that never arrived": _every("invoicing.sweep_stripe_events", 300),
     "expire credits": _every("ledger.expire_credits", 3600),
+    "give credit that comes again": _every("ledger.run_schedules", 60),
+    "seal the journal": _every("ledger.seal", 180),
     "roll up the lines of the books": _every("ledger.roll_up", 30),
     "accrue usage and earn prepaid fees": {"task": "invoicing.accrue", "schedule": crontab(hour="0", minute="10")},
     "bill late usage of ended subscriptions": {

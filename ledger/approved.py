@@ -15,11 +15,12 @@ from billing_ops.kit.actor import Actor
 from billing_ops.kit.approval_kinds import Change, Kind, Preview, PreviewLine
 from billing_ops.kit.money import currency, plain
 from billing_ops.models import Approval
-from ledger import crediting, drawing, holders, limiting, opening, posting
+from ledger import crediting, drawing, holders, limiting, opening, policies, posting
 from ledger.balances import CustomerBalances
 from ledger.journal import JournalLine
 from ledger.rules.limits import Above, Limit
 from ledger.rules.terms import Terms
+from ledger.rules.worth import is_own
 
 GRANT: Final = "credit.grant"
 LIMIT: Final = "credit.limit"
@@ -68,7 +69,7 @@ def _terms(subject: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "customer_key": subject["customer_key"],
         "kind": subject["kind"],
-        "amount": Money(Decimal(subject["amount"]), currency(subject["unit"])),
+        **_quantity(subject),
         "reason_code": subject["reason_code"],
         "priority": subject["priority"],
         "effective_at": _instant(subject["effective_at"]),
@@ -77,6 +78,13 @@ def _terms(subject: Mapping[str, Any]) -> dict[str, Any]:
         "ticket": subject["ticket"],
         "note": subject["note"],
     }
+
+
+def _quantity(subject: Mapping[str, Any]) -> dict[str, Any]:
+    amount, unit = Decimal(subject["amount"]), subject["unit"]
+    if is_own(unit):
+        return {"amount": amount, "unit": unit, "currency": subject.get("currency", "")}
+    return {"amount": Money(amount, currency(unit))}
 
 
 def _asker(approval: Approval) -> Actor:
@@ -90,7 +98,7 @@ def _instant(text: str | None) -> datetime | None:
 def _preview_grant(approval: Approval, at: datetime) -> Preview:
     subject = approval.subject
     holders.check(customer_key=subject["customer_key"], unit=subject["unit"])
-    found = crediting.preview(**_terms(subject), actor=_asker(approval), at=at)
+    found = crediting.preview(**_terms(subject), promo_policy=policies.promo(), actor=_asker(approval), at=at)
     return Preview(
         lines=tuple(map(_line, found.lines)),
         changes=_changes(found.before, found.after, subject["unit"]),
@@ -113,6 +121,7 @@ def _grant(approval: Approval, at: datetime, approver: Actor) -> str:
     holders.check(customer_key=approval.subject["customer_key"], unit=approval.subject["unit"])
     given = crediting.grant(
         **_terms(approval.subject),
+        promo_policy=policies.promo(),
         actor=_asker(approval),
         at=at,
         key=f"approval:{approval.public_id}",

@@ -4,30 +4,28 @@ Everyone who changes a customer's credits in a unit locks the wallet first (afte
 remains of a grant is the stored balance of its own account, so a floor of zero is all that an over-draw needs to fail.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from decimal import Decimal
+from typing import Unpack
+from uuid import uuid4
 
 from django.db import IntegrityError, transaction
-from moneyed import Money
 
-from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
-from billing_ops.kit.errors import IdempotencyMismatch, InvalidInput
-from billing_ops.kit.money import plain
+from billing_ops.kit.errors import InvalidInput
 from billing_ops.models import Approval
-from ledger import balances, drawing, journal, limiting, opening, posting
+from ledger import balances, drawing, issuing, journal, limiting, opening, posting, units
 from ledger.balances import CustomerBalances
 from ledger.drawing import Applied, apply, lines_of, quote, uses_of
+from ledger.issuing import GrantDiffers, Issue
 from ledger.journal import JournalLine
-from ledger.models import Account, CreditGrant
+from ledger.models import CreditGrant
 from ledger.rules import movements
 from ledger.rules.burndown import Need
-from ledger.rules.chart import GRANT_ACCOUNT
-from ledger.rules.entries import LineSpec
 from ledger.rules.limits import NO_AUTHORITY, Authority
-from ledger.rules.terms import GIVEN, Kind, Terms, check, differences, scope_of
+from ledger.rules.terms import GIVEN, Asked, Terms, check, terms_of
+from ledger.rules.worth import PromoPolicy, account_of, is_own
 
 __all__ = [
     "Applied",
@@ -53,12 +51,6 @@ THIS_GRANT = "(this grant)"
 """Stands in a preview for the grant that is not there yet."""
 
 
-class GrantDiffers(IdempotencyMismatch):
-    """A grant with this key is there and has other terms; ``details["differs"]`` names them."""
-
-    code = "credit.grant_differs"
-
-
 class PaidCreditIsBought(InvalidInput):
     """Paid credit comes from a top-up that was paid, or from an opening balance; nobody gives it."""
 
@@ -78,41 +70,22 @@ class GrantPreview:
 
 def grant(
     *,
-    customer_key: str,
-    kind: Kind,
-    amount: Money,
-    reason_code: str,
+    key: str,
     actor: Actor,
     at: datetime,
-    key: str,
-    priority: int = 50,
-    effective_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    scope: Sequence[str] = (),
-    ticket: str = "",
-    note: str = "",
+    promo_policy: PromoPolicy = "memo",
     authority: Authority = NO_AUTHORITY,
     approval: Approval | None = None,
+    **asked: Unpack[Asked],
 ) -> CreditGrant:
     """Give a customer credit and post it, in one transaction.
 
     A person or an API key gives on ``authority``, within the limits of its roles, or by an ``approval`` that is being
-    given (``ledger.approved``). The same key and terms return the grant that is there. Raises :class:`GrantDiffers`,
-    :class:`PaidCreditIsBought`, ``InvalidTerms``, ``limiting.AboveLimit``, and as ``posting.post``.
+    given (``ledger.approved``). The same key and terms return the grant that is there. ``promo_policy`` is the
+    company's: the edge reads it (``policies.promo()``). Raises :class:`GrantDiffers`, :class:`PaidCreditIsBought`,
+    ``InvalidTerms``, ``units.NoRate``, ``limiting.AboveLimit``, and as ``posting.post``.
     """
-    terms = Terms(
-        customer_key=customer_key,
-        kind=kind,
-        amount=amount.amount,
-        unit=amount.currency.code,
-        reason_code=reason_code,
-        priority=priority,
-        effective_at=effective_at,
-        expires_at=expires_at,
-        scope=scope_of(scope),
-        ticket=ticket,
-        note=note,
-    )
+    terms = terms_of(asked)
     _check_given(terms, at)
     return _issue(
         terms,
@@ -120,81 +93,52 @@ def grant(
         at=at,
         actor=actor,
         movement=movements.CREDIT_GRANTED,
+        promo_policy=promo_policy,
         authority=authority,
         approval=approval,
     )
 
 
-def preview(
-    *,
-    customer_key: str,
-    kind: Kind,
-    amount: Money,
-    reason_code: str,
-    actor: Actor,
-    at: datetime,
-    priority: int = 50,
-    effective_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    scope: Sequence[str] = (),
-    ticket: str = "",
-    note: str = "",
-) -> GrantPreview:
+def preview(*, actor: Actor, at: datetime, promo_policy: PromoPolicy = "memo", **asked: Unpack[Asked]) -> GrantPreview:
     """What :func:`grant` would write, without writing. Refuses what it would refuse of the terms."""
-    terms = Terms(
-        customer_key=customer_key,
-        kind=kind,
-        amount=amount.amount,
-        unit=amount.currency.code,
-        reason_code=reason_code,
-        priority=priority,
-        effective_at=effective_at,
-        expires_at=expires_at,
-        scope=scope_of(scope),
-        ticket=ticket,
-        note=note,
-    )
+    terms = terms_of(asked)
     _check_given(terms, at)
-    before = balances.of(customer_key=customer_key, unit=terms.unit)
+    worth = units.worth_of(terms, at=at, promo_policy=promo_policy)
+    before = balances.of(customer_key=terms.customer_key, unit=terms.unit)
+    code = _code(terms, promo_policy)
     return GrantPreview(
         terms=terms,
         effective_at=terms.effective_at or at,
-        lines=journal.lines_of(_issue_lines(terms, movements.CREDIT_GRANTED, THIS_GRANT)),
+        lines=journal.lines_of(issuing.lines_for(terms, movements.CREDIT_GRANTED, code, worth, THIS_GRANT)),
         before=before,
-        after=before.with_credit(kind=kind, amount=terms.amount),
+        after=before.with_credit(kind=terms.kind, amount=terms.amount),
     )
 
 
 def carry_over(
     *,
-    customer_key: str,
-    kind: Kind,
-    amount: Money,
-    reason_code: str,
+    key: str,
     actor: Actor,
     at: datetime,
-    key: str,
-    priority: int = 50,
-    effective_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    scope: Sequence[str] = (),
-    note: str = "",
+    promo_policy: PromoPolicy = "memo",
+    cost: Decimal | None = None,
+    **asked: Unpack[Asked],
 ) -> CreditGrant:
-    """Bring over credit from another system, paid credit too, as an opening balance. As :func:`grant`."""
-    terms = Terms(
-        customer_key=customer_key,
-        kind=kind,
-        amount=amount.amount,
-        unit=amount.currency.code,
-        reason_code=reason_code,
-        priority=priority,
-        effective_at=effective_at,
-        expires_at=expires_at,
-        scope=scope_of(scope),
-        note=note,
-    )
+    """Bring over credit from another system, paid credit too, as an opening balance. As :func:`grant`.
+
+    ``cost``: what was paid for a quantity of a company's own unit, if not its worth at the present rate.
+    """
+    terms = terms_of(asked)
     check(terms, at=at)
-    return _issue(terms, key=key, at=at, actor=actor, movement=movements.OPENING_BALANCE)
+    return _issue(
+        terms,
+        key=key,
+        at=at,
+        actor=actor,
+        movement=movements.OPENING_BALANCE,
+        promo_policy=promo_policy,
+        cost=cost,
+    )
 
 
 def _check_given(terms: Terms, at: datetime) -> None:
@@ -207,18 +151,8 @@ def _check_given(terms: Terms, at: datetime) -> None:
     check(terms, at=at)
 
 
-def _issue_lines(terms: Terms, movement: str, grant: str) -> tuple[LineSpec, ...]:
-    if movement == movements.OPENING_BALANCE:
-        return movements.opening_balance(
-            code=GRANT_ACCOUNT[terms.kind],
-            unit=terms.unit,
-            amount=terms.amount,
-            customer_key=terms.customer_key,
-            dimension=grant,
-        )
-    return movements.credit_granted(
-        kind=terms.kind, customer_key=terms.customer_key, unit=terms.unit, amount=terms.amount, grant=grant
-    )
+def _code(terms: Terms, promo_policy: PromoPolicy) -> str:
+    return account_of(terms.kind, own=is_own(terms.unit), expensed=promo_policy == "expense_on_grant")
 
 
 def _issue(
@@ -228,6 +162,8 @@ def _issue(
     at: datetime,
     actor: Actor,
     movement: str,
+    promo_policy: PromoPolicy,
+    cost: Decimal | None = None,
     authority: Authority = NO_AUTHORITY,
     approval: Approval | None = None,
 ) -> CreditGrant:
@@ -239,94 +175,24 @@ def _issue(
             if limited:
                 limiting.lock_agent(actor)
             wallet = drawing.lock_wallet(terms.customer_key, terms.unit)
-            earlier = _earlier(terms, key)
+            earlier = issuing.earlier(terms, key)
             if earlier is not None:
                 return earlier
             role = limiting.enforce(terms=terms, actor=actor, authority=authority, at=at) if limited else ""
-            public_id, approval_id = uuid4(), approval.pk if approval else None
-            _post(terms, public_id, key=key, at=at, actor=actor, movement=movement, approval_id=approval_id)
-            made = _record(terms, public_id, key=key, at=at, actor=actor, wallet=wallet, approval_id=approval_id)
+            worth = units.worth_of(terms, at=at, promo_policy=promo_policy, cost=cost)
+            issue = Issue(terms, uuid4(), key, _code(terms, promo_policy), worth)
+            approval_id = approval.pk if approval else None
+            lines = issuing.lines_for(terms, movement, issue.code, worth, str(issue.public_id))
+            issuing.post(issue, movement=movement, lines=lines, at=at, actor=actor, approval_id=approval_id)
+            made = issuing.record(issue, at=at, actor=actor, wallet=wallet, approval_id=approval_id)
             if limited:
                 limiting.remember(grant=made, role=role)
-            _audit(made, at=at, actor=actor, movement=movement)
+            action, done = _ACTS[movement]
+            issuing.leave_trail(made, action=action, done=done, at=at, actor=actor)
             return made
     except (IntegrityError, posting.EntryDiffers):
         # The same key was used for another customer at the same moment: name what differs.
-        earlier = _earlier(terms, key)
+        earlier = issuing.earlier(terms, key)
         if earlier is None:
             raise
         return earlier
-
-
-def _earlier(terms: Terms, key: str) -> CreditGrant | None:
-    found = CreditGrant.objects.filter(idempotency_key=key).first()
-    if found is not None and (differs := differences(terms.request(), found.request)):
-        raise GrantDiffers(
-            f"The key “{key}” was used for another credit: {', '.join(differs)} differ.", differs=differs, key=key
-        )
-    return found
-
-
-def _post(
-    terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, movement: str, approval_id: int | None
-) -> None:
-    posting.post(
-        movement=movement,
-        key=f"{movement}:{key}",
-        lines=_issue_lines(terms, movement, str(public_id)),
-        at=at,
-        actor=actor,
-        customer_key=terms.customer_key,
-        refs={"grant": str(public_id)},
-        reason_code=terms.reason_code,
-        reason_note=terms.note,
-        ticket=terms.ticket,
-        approval_id=approval_id,
-    )
-
-
-def _record(
-    terms: Terms, public_id: UUID, *, key: str, at: datetime, actor: Actor, wallet: int, approval_id: int | None
-) -> CreditGrant:
-    return CreditGrant.objects.create(
-        public_id=public_id,
-        wallet_id=wallet,
-        account=Account.objects.get(
-            customer_key=terms.customer_key, code=GRANT_ACCOUNT[terms.kind], dimension=str(public_id), unit=terms.unit
-        ),
-        customer_key=terms.customer_key,
-        unit_id=terms.unit,
-        kind=terms.kind,
-        kind_rank=int(terms.kind == "paid"),
-        amount=terms.amount,
-        priority=terms.priority,
-        effective_at=terms.effective_at or at,
-        expires_at=terms.expires_at,
-        scope=list(terms.scope),
-        scope_rank=int(not terms.scope),
-        reason_code=terms.reason_code,
-        reason_note=terms.note,
-        ticket=terms.ticket,
-        requested_by_type=actor.type,
-        requested_by_id=actor.id,
-        approval_id=approval_id,
-        idempotency_key=key,
-        request=terms.request(),
-        created_at=at,
-    )
-
-
-def _audit(made: CreditGrant, *, at: datetime, actor: Actor, movement: str) -> None:
-    action, done = _ACTS[movement]
-    audit.record(
-        at=at,
-        actor=actor,
-        action=action,
-        subject_type="credit_grant",
-        subject_key=str(made.public_id),
-        customer_key=made.customer_key[:128],
-        summary=f"{plain(made.amount)} {made.unit_id} of {made.kind} credit {done}",
-        reason=made.reason_code,
-        ticket=made.ticket[:64],
-        note=made.reason_note,
-    )

@@ -185,6 +185,12 @@ def lag(*, at: datetime) -> Lag:
     )
 
 
+def counted_until() -> datetime | None:
+    """Since when accepted usage waits to be counted; None when none waits. What was recorded before it is in buckets."""
+    oldest: datetime | None = _rows("lag")[0][2]
+    return oldest
+
+
 def plain_quantity(value: Decimal) -> Decimal:
     """The same number without the zeros of its column: 374, not 374.000000000000."""
     whole = value.to_integral_value()

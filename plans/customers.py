@@ -4,6 +4,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from billing_ops.kit.errors import InvalidInput, NotFound
+from ledger.rules.worth import is_own
 from plans.models import Customer
 from plans.rules.details import FIELDS, CustomerDetails
 
@@ -43,7 +44,7 @@ def details_of(customer: Customer) -> CustomerDetails:
 
 
 def check_credit_holder(*, customer_key: str, unit: str) -> None:
-    """Whether a customer may hold credit in that currency: there is one of that key, and it is the customer's own.
+    """Whether a customer may hold credit in that unit: a currency must be the customer's own.
 
     The ledger, which knows no customers, asks this through ``settings.CREDIT_HOLDER_CHECK``. Raises
     :class:`CustomerNotFound` or :class:`CurrencyDiffers`. In a transaction the answer stays true until its end: the
@@ -52,7 +53,7 @@ def check_credit_holder(*, customer_key: str, unit: str) -> None:
     if connection.in_atomic_block:
         Customer.objects.select_for_update(no_key=True).filter(key=customer_key).first()
     currency = get(customer_key).currency
-    if unit != currency:
+    if unit != currency and not is_own(unit):
         raise CurrencyDiffers(
             f"{customer_key} is billed in {currency}, not in {unit}.", remedy=f"Send {currency}.", field="currency"
         )

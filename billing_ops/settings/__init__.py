@@ -147,6 +147,7 @@ STRIPE_API_BASE: str = env.str("STRIPE_API_BASE", default="")  # empty: Stripe's
 STRIPE_WEBHOOK_SECRETS: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", default=["whsec_standin"])
 
 from billing_ops.settings.approvals import *  # noqa: E402, F403
+from billing_ops.settings.credits import *  # noqa: E402, F403
 from billing_ops.settings.invoices import *  # noqa: E402, F403
 
 if BILLING_ENV == "production":

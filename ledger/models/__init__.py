@@ -7,7 +7,9 @@ from ledger.models.journal import Entry, Line
 from ledger.models.limits import CreditLimit, LimitUse
 from ledger.models.periods import PeriodChange
 from ledger.models.rollups import AccountDay, CodeDay, RollupState
+from ledger.models.schedules import CreditSchedule
 from ledger.models.seals import Seal
+from ledger.models.units import UnitRate
 
 __all__ = [
     "Account",
@@ -20,6 +22,7 @@ __all__ = [
     "CreditDrawAllocation",
     "CreditGrant",
     "CreditLimit",
+    "CreditSchedule",
     "CreditWallet",
     "Entry",
     "EventType",
@@ -30,4 +33,5 @@ __all__ = [
     "RollupState",
     "Seal",
     "Unit",
+    "UnitRate",
 ]

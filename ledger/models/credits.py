@@ -52,7 +52,23 @@ class CreditGrant(models.Model):
     scope_rank = models.PositiveSmallIntegerField()
     """0 for restricted to features, 1 for unrestricted: restricted credit burns first."""
     cost_basis = models.DecimalField(max_digits=28, decimal_places=12, null=True)
-    """Money received for a grant in a unit that is not money."""
+    """Money received or promised for a grant in a unit that is not money; it stands on ``money_code``."""
+    currency = models.CharField(max_length=3, db_default="", default="", blank=True)
+    """The currency of the worth of a grant in a company's own unit."""
+    rate = models.DecimalField(max_digits=28, decimal_places=12, null=True)
+    """Money in that currency a unit, as it was when the grant was made."""
+    money_code = models.CharField(max_length=8, db_default="", default="", blank=True)
+    """The account code that keeps its money; empty for a quantity only."""
+    from_grant = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="led_to")
+    """The grant that it was moved from: rolled over, or transferred from another customer."""
+    schedule = models.ForeignKey(
+        "ledger.CreditSchedule", on_delete=models.PROTECT, null=True, blank=True, related_name="grants"
+    )
+    schedule_period = models.PositiveIntegerField(null=True, blank=True)
+    schedule_part = models.CharField(max_length=8, db_default="", default="", blank=True)
+    """``base`` what the period gives, ``rolled`` what came from the period before, ``minimum`` what filled that up."""
+    rolls_over = models.BooleanField(db_default=False, default=False)
+    """At its expiry its schedule decides what is kept; it does not simply expire."""
     source_invoice = models.CharField(max_length=100, default="", blank=True)
     reason_code = models.CharField(max_length=60)
     reason_note = models.TextField(default="", blank=True)
@@ -85,6 +101,31 @@ class CreditGrant(models.Model):
                 condition=models.Q(scope=[], scope_rank=1) | (~models.Q(scope=[]) & models.Q(scope_rank=0)),
             ),
             models.CheckConstraint(name="ledger_grant_reason", condition=~models.Q(reason_code="")),
+            models.CheckConstraint(
+                name="ledger_grant_worth",
+                condition=models.Q(currency="", rate__isnull=True, money_code="")
+                | models.Q(rate__gt=0, money_code="", cost_basis__isnull=True) & ~models.Q(currency="")
+                | models.Q(
+                    rate__gt=0, money_code__in=["2005", "2015", "2025"], cost_basis__isnull=False, cost_basis__gte=0
+                )
+                & ~models.Q(currency=""),
+            ),
+            models.CheckConstraint(
+                name="ledger_grant_schedule",
+                condition=models.Q(
+                    schedule__isnull=True, schedule_period__isnull=True, schedule_part="", rolls_over=False
+                )
+                | models.Q(
+                    schedule__isnull=False,
+                    schedule_period__isnull=False,
+                    schedule_part__in=["base", "rolled", "minimum"],
+                ),
+            ),
+            models.UniqueConstraint(
+                fields=["schedule", "schedule_period", "schedule_part"],
+                name="ledger_grant_once_a_period",
+                condition=models.Q(schedule_part__in=["base", "minimum"]),
+            ),
         )
         indexes = (
             models.Index(

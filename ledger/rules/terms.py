@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, Required, TypedDict
+
+from moneyed import Money
 
 from billing_ops.kit.errors import InvalidInput
 from billing_ops.kit.money import BadCurrency, plain, round_amount
@@ -18,6 +20,26 @@ class InvalidTerms(InvalidInput):
     """A credit that cannot be granted as asked; ``details["field"]`` names what is wrong."""
 
     code = "credit.invalid_terms"
+
+
+class Asked(TypedDict, total=False):
+    """The terms as callers write them. ``amount`` is money, or a quantity of ``unit``, a company's own credits.
+
+    ``currency`` is that of the quantity's worth; needed only where the unit has a rate in several.
+    """
+
+    customer_key: Required[str]
+    kind: Required[Kind]
+    amount: Required[Money | Decimal]
+    reason_code: Required[str]
+    unit: str
+    currency: str
+    priority: int
+    effective_at: datetime | None
+    expires_at: datetime | None
+    scope: Sequence[str]
+    ticket: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,7 @@ class Terms:
     scope: tuple[str, ...] = ()
     ticket: str = ""
     note: str = ""
+    currency: str = ""
 
     def request(self) -> dict[str, Any]:
         """The terms as JSON, for comparing a replay field by field."""
@@ -50,7 +73,22 @@ class Terms:
             "scope": list(self.scope),
             "ticket": self.ticket,
             "note": self.note,
-        }
+        } | ({"currency": self.currency} if self.currency else {})
+
+
+def terms_of(asked: Asked) -> Terms:
+    """The terms that a caller wrote. Raises :class:`InvalidTerms` for what is neither money nor a quantity."""
+    amount, rest = asked["amount"], {name: value for name, value in asked.items() if name not in ("amount", "unit")}
+    unit = asked.get("unit", "")
+    if isinstance(amount, Money):
+        code = amount.currency.code
+        if unit and unit != code:
+            raise _invalid("unit", f"the amount is in {code}, not in {unit}.")
+        amount, unit = amount.amount, code
+    elif not unit:
+        raise _invalid("unit", "a quantity needs its unit.")
+    rest["scope"] = scope_of(asked.get("scope", ()))
+    return Terms(amount=amount, unit=unit, **rest)  # type: ignore[arg-type]  # the names are those of Asked
 
 
 def scope_of(features: Sequence[str]) -> tuple[str, ...]:
@@ -89,7 +127,7 @@ def _payable(amount: Decimal, unit: str) -> Decimal:
 
 def differences(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
     """The names of the fields in which two requests differ."""
-    return [name for name in one if one[name] != two.get(name)]
+    return [name for name in (*one, *(two.keys() - one.keys())) if one.get(name) != two.get(name)]
 
 
 def _invalid(name: str, why: str) -> InvalidTerms:
