@@ -187,7 +187,8 @@ ROUTES: tuple[Route, ...] = (
         "31",
         needs_approval=True,
     ),
-    Route(CREDIT_ROLLED_OVER, "Credit rolled over", (*_GRANTS, *_MONEY_OF_UNITS), (*_GRANTS, *_MONEY_OF_UNITS), "32"),
+    # Only given credit comes again every period and is carried into the next.
+    Route(CREDIT_ROLLED_OVER, "Credit rolled over", _GIVEN_GRANTS, _GIVEN_GRANTS, "32"),
     Route(
         OPENING_BALANCE,
         "Opening balance",

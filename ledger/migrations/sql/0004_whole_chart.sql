@@ -56,7 +56,7 @@ VALUES
     ('credit.voided', 'Credit voided', 1, '{2010,2015,2020,2025,9010,9110}', '{4910,6100,9000,9100}', false, NULL, false, false, false),
     ('credit.refunded', 'Unused credit refunded', 1, '{2000,2005,9110,2200,6310}', '{2300,6310,9100}', false, NULL, false, false, false),
     ('credit.transferred', 'Credit transferred', 1, '{2000,2010,2020,9010,9110,2005,2015,2025}', '{2000,2010,2020,9010,9110,2005,2015,2025}', false, NULL, false, false, true),
-    ('credit.rolled_over', 'Credit rolled over', 1, '{2000,2010,2020,9010,9110,2005,2015,2025}', '{2000,2010,2020,9010,9110,2005,2015,2025}', false, NULL, false, false, false),
+    ('credit.rolled_over', 'Credit rolled over', 1, '{2010,2015,2020,2025,9010,9110}', '{2010,2015,2020,2025,9010,9110}', false, NULL, false, false, false),
     ('opening.balance', 'Opening balance', 1, '{3000,9000,9100,1000,1010,1020,1100,1110,1120}', '{3000,9010,9110,1190,2000,2005,2010,2015,2020,2025,2050,2100,2110,2200,2300,2500}', false, NULL, false, true, false),
     ('entry.reversed', 'Entry reversed', 1, '{}', '{}', false, NULL, false, true, false)
 ON CONFLICT (code) DO UPDATE SET
