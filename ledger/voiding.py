@@ -69,9 +69,8 @@ def taken_out(grant: CreditGrant, amount: Decimal | None = None) -> Leaving:
         )
         remaining, held, version, code = cursor.fetchone()
     leaving = remaining - held if amount is None else amount
-    money = Decimal(0)
-    if grant.money_code and grant.cost_basis is not None:
-        money = released(grant.cost_basis, grant.amount, before=remaining, after=remaining - leaving)
+    cost = grant.cost_basis if grant.money_code else None
+    money = released(cost, grant.amount, before=remaining, after=remaining - leaving)
     return Leaving(grant, code, leaving, money, version)
 
 

@@ -69,8 +69,13 @@ def money_left(cost: Decimal, amount: Decimal, remaining: Decimal) -> Decimal:
     return _rounded(Fraction(cost) * Fraction(remaining) / Fraction(amount))
 
 
-def released(cost: Decimal, amount: Decimal, *, before: Decimal, after: Decimal) -> Decimal:
-    """The money that leaves a grant when what remains of it goes from ``before`` to ``after``; negative: comes back."""
+def released(cost: Decimal | None, amount: Decimal, *, before: Decimal, after: Decimal) -> Decimal:
+    """The money that leaves a grant when what remains of it goes from ``before`` to ``after``; negative: comes back.
+
+    A grant without money (``None``) releases none.
+    """
+    if cost is None:
+        return _ZERO
     return money_left(cost, amount, before) - money_left(cost, amount, after)
 
 
