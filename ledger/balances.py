@@ -15,7 +15,7 @@ from ledger.models import Account, AccountCode, Balance, CreditGrant
 from ledger.opening import default_book
 from ledger.queries import statement
 from ledger.rules.asof import AsOf
-from ledger.rules.chart import GRANT_ACCOUNT
+from ledger.rules.chart import GRANT_ACCOUNT, UNITS_QUANTITY
 
 _ZERO = Decimal(0)
 
@@ -38,6 +38,8 @@ class CustomerBalances:
     goodwill_credits: Decimal = _ZERO
     promotional_credits: Decimal = _ZERO
     """Promotional and included."""
+    units_money: Decimal = _ZERO
+    """Money that stands behind credits in units of the company's own; it is nothing that could be spent."""
     held: Decimal = _ZERO
     version: int = 0
 
@@ -48,7 +50,7 @@ class CustomerBalances:
 
     def with_credit(self, *, kind: str, amount: Decimal) -> "CustomerBalances":
         """These balances after one more grant of that kind."""
-        name = _FIELD_OF[GRANT_ACCOUNT[kind]]
+        name = _FIELD_OF_KIND[kind]
         return replace(self, **{name: getattr(self, name) + amount, "version": self.version + 1})
 
 
@@ -59,13 +61,23 @@ _FIELD_OF = {
     "2110": "customer_balance",
     "2000": "paid_credits",
     "2010": "goodwill_credits",
+    "2020": "promotional_credits",
     "9010": "promotional_credits",
+    "2005": "units_money",
+    "2015": "units_money",
+    "2025": "units_money",
 }
+_FIELD_OF_KIND = {kind: _FIELD_OF[code] for kind, code in GRANT_ACCOUNT.items()}
+"""Grants in a company's own unit all stand on 9110: there the kind says what they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantBalance:
-    """A grant and where its amount is: remaining + used + expired + voided is exactly what was granted."""
+    """A grant and where its amount is: remaining + used + expired + voided is exactly what was granted.
+
+    What was given back is not used. ``voided`` is all that left in another way: refunded, transferred to another
+    customer, rolled over into the next period, or taken back.
+    """
 
     grant: CreditGrant
     remaining: Decimal
@@ -74,6 +86,14 @@ class GrantBalance:
     expired: Decimal
     voided: Decimal
     status: Status
+    refunded: Decimal = _ZERO
+    transferred: Decimal = _ZERO
+    rolled_over: Decimal = _ZERO
+
+    @property
+    def taken_back(self) -> Decimal:
+        """What was voided and went nowhere."""
+        return self.voided - self.refunded - self.transferred - self.rolled_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +129,22 @@ def of(*, customer_key: str, unit: str) -> CustomerBalances:
     """A customer's balances in one unit, in one statement; all zero for who never had any."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a.code, sum(b.normal_side * (b.debits - b.credits)), sum(b.held), sum(b.version)"
+            "SELECT a.code, g.kind, sum(b.normal_side * (b.debits - b.credits)), sum(b.held), sum(b.version)"
             "  FROM ledger_account a JOIN ledger_balance b ON b.account_id = a.id"
-            " WHERE a.customer_key = %s AND a.unit = %s GROUP BY a.code",
-            [customer_key, unit],
+            "  LEFT JOIN ledger_credit_grant g ON g.account_id = a.id AND a.code = %s"
+            " WHERE a.customer_key = %s AND a.unit = %s GROUP BY a.code, g.kind",
+            [UNITS_QUANTITY, customer_key, unit],
         )
         rows = cursor.fetchall()
-    found = CustomerBalances(held=sum((row[2] for row in rows), _ZERO), version=int(sum(row[3] for row in rows)))
-    return replace(found, **{_FIELD_OF[code]: net for code, net, _, _ in rows})
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for code, kind, net, held, _ in rows:
+        sums[_field(code, kind)] += net
+        sums["held"] += held
+    return CustomerBalances(version=int(sum(row[4] for row in rows)), **sums)
+
+
+def _field(code: str, kind: str | None) -> str:
+    return _FIELD_OF_KIND[kind or ""] if code == UNITS_QUANTITY else _FIELD_OF[code]
 
 
 def units_of(*, customer_key: str) -> list[str]:
@@ -144,10 +172,9 @@ def with_balances(rows: Sequence[CreditGrant], *, at: datetime) -> list[GrantBal
         parts = {row[0]: row[1:] for row in cursor.fetchall()}
     found = []
     for row in rows:
-        remaining, held, used, expired, voided = parts[row.pk]
-        found.append(
-            GrantBalance(row, remaining, held, used, expired, voided, _status(row, remaining, expired, voided, at))
-        )
+        remaining, held, used, expired, voided, *moved = parts[row.pk]
+        status = _status(row, remaining, expired, voided, at)
+        found.append(GrantBalance(row, remaining, held, used, expired, voided, status, *moved))
     return found
 
 
@@ -221,8 +248,10 @@ def customer_as_of(
     rows = Account.objects.filter(customer_key=customer_key, unit=unit, materialised=True)
     parts: dict[str, Any] = defaultdict(Decimal)
     accounts = {row.pk: row for row in rows}
+    units = [row.pk for row in rows if row.code_id == UNITS_QUANTITY]
+    kinds = dict(CreditGrant.objects.filter(account__in=units).values_list("account_id", "kind"))
     for pk, found in sums_of(accounts=list(accounts), until=until, known=known).items():
-        parts[_FIELD_OF[accounts[pk].code_id]] += accounts[pk].normal_side * found.net
+        parts[_field(accounts[pk].code_id, kinds.get(pk))] += accounts[pk].normal_side * found.net
     return replace(CustomerBalances(), **parts)
 
 

@@ -2,6 +2,7 @@
 
 APPROVAL_KINDS: dict[str, str] = {
     "credit.grant": "ledger.approved.CREDIT_GRANT",
+    "credit.transfer": "ledger.transferring.CREDIT_TRANSFER",
     "period.reopen": "ledger.reopening.PERIOD_REOPEN",
     "credit.limit": "ledger.approved.CREDIT_LIMIT",
 }

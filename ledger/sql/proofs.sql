@@ -50,6 +50,39 @@ SELECT * FROM (
     SELECT 'I8', source || ' ' || idempotency_key, 'has ' || count(*) || ' entries'
       FROM ledger_entry GROUP BY source, idempotency_key HAVING count(*) > 1
     UNION ALL
+    -- I13: no entry was recorded while its period was closed, nor while it was soft-closed unless it adjusts, by a person
+    -- with a reason; each entry lies in its period
+    SELECT 'I13', 'entry ' || e.id, 'recorded ' || e.recorded_at || ' while its period was ' || shut.to_status
+      FROM (SELECT period_id, to_status, recorded_at AS since,
+                   lead(recorded_at, 1, 'infinity') OVER (PARTITION BY period_id ORDER BY id) AS until
+              FROM ledger_period_change) shut
+      JOIN ledger_entry e ON e.period_id = shut.period_id AND e.recorded_at >= shut.since AND e.recorded_at < shut.until
+      LEFT JOIN ledger_event_type t ON t.code = e.event_type
+     WHERE shut.to_status = 'closed'
+        OR shut.to_status = 'soft_closed' AND (t.adjusts AND e.actor_type = 'user' AND e.reason_code <> '') IS NOT TRUE
+    UNION ALL
+    SELECT 'I13', 'entry ' || e.id, 'is dated ' || e.effective_on || ', outside of its period'
+      FROM ledger_entry e LEFT JOIN ledger_period p ON p.id = e.period_id
+     WHERE (e.effective_on >= p.starts_on AND e.effective_on < p.ends_before) IS NOT TRUE
+    UNION ALL
+    -- PERIOD: a period's status is what its unbroken history says, and what was reopened was approved by another person
+    SELECT 'PERIOD', 'period ' || p.id, 'is ' || p.status || ', its history says ' || coalesce(c.to_status, 'open')
+      FROM ledger_period p
+      LEFT JOIN LATERAL (SELECT * FROM ledger_period_change WHERE period_id = p.id ORDER BY id DESC LIMIT 1) c ON true
+     WHERE (p.status, p.changed_at) IS DISTINCT FROM (coalesce(c.to_status, 'open'), c.recorded_at)
+    UNION ALL
+    SELECT 'PERIOD', 'period change ' || id, 'is from ' || from_status || ' and follows ' || before
+      FROM (SELECT *, lag(to_status, 1, 'open') OVER (PARTITION BY period_id ORDER BY id) AS before
+              FROM ledger_period_change) c
+     WHERE from_status <> before
+    UNION ALL
+    SELECT 'PERIOD', 'period change ' || c.id, 'reopened it without the approval of another person'
+      FROM ledger_period_change c LEFT JOIN billing_ops_approval a ON a.id = c.approval_id
+     WHERE c.to_status = 'open'
+       AND (a.kind = 'period.reopen' AND a.status = 'approved' AND a.subject ->> 'period' = c.period_id::text
+            AND a.used_for = 'period:' || c.period_id AND lower(a.decided_by_id) <> lower(a.requested_by_id)) IS NOT TRUE
+    UNION ALL
+    -- I5, I6: holds stand here
     -- I11: customers' accounts add up to the control totals, which the unstored side of the books gives
     SELECT 'I11', code || ' ' || unit, 'accounts ' || stored || ', lines ' || control
       FROM (SELECT a.code, a.unit, sum(b.debits - b.credits) AS stored, sum(coalesce(s.net, 0)) AS control
@@ -93,6 +126,26 @@ SELECT * FROM (
               FROM ledger_line l JOIN ledger_account a ON a.id = l.account_id AND a.for_grant GROUP BY 1) p
            ON p.account_id = g.account_id
      WHERE p.issued <> g.amount OR b.normal_side * (b.debits - b.credits) + p.gone <> g.amount
+    UNION ALL
+    -- I10: the money beside a grant in a company's own unit is what its remaining quantity cost, in proportion
+    SELECT 'I10', 'grant ' || g.id, 'money on ' || g.money_code || ': ' || coalesce(m.normal_side * (m.debits - m.credits), 0)
+                 || ', for what remains: '
+                 || ledger_money_left(g.cost_basis, g.amount, b.normal_side * (b.debits - b.credits))
+      FROM ledger_credit_grant g
+      JOIN ledger_balance b ON b.account_id = g.account_id
+      LEFT JOIN ledger_account a ON a.customer_key = g.customer_key AND a.code = g.money_code
+            AND a.dimension = g.public_id::text AND a.unit = g.currency
+      LEFT JOIN ledger_balance m ON m.account_id = a.id
+     WHERE g.money_code <> '' AND coalesce(m.normal_side * (m.debits - m.credits), 0)
+           <> ledger_money_left(g.cost_basis, g.amount, b.normal_side * (b.debits - b.credits))
+    UNION ALL
+    -- I10: what a moved grant was given is what left the grant that it names
+    SELECT 'I10', 'grant ' || g.from_grant_id, 'moved out ' || sum(out.amount) || ', arrived ' || sum(g.amount)
+      FROM ledger_credit_grant g
+      JOIN ledger_line i ON i.account_id = g.account_id AND i.account_version = 1
+      JOIN ledger_credit_grant o ON o.id = g.from_grant_id
+      LEFT JOIN ledger_line out ON out.entry_id = i.entry_id AND out.account_id = o.account_id
+     GROUP BY g.from_grant_id HAVING sum(out.amount) IS DISTINCT FROM sum(g.amount)
     UNION ALL
     -- ROLLUP: the roll-ups are what the rolled-up lines add up to, by account and by code
     SELECT 'ROLLUP', 'account ' || account_id || ' ' || effective_on || ' written ' || recorded_on,

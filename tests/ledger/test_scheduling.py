@@ -322,13 +322,13 @@ def test_a_period_is_given_once_whoever_writes() -> None:
     made()
     run(JANUARY_31)
     grant = CreditGrant.objects.get()
-    own = account("9010", customer="cus-1", dimension=str(uuid4()))
     columns = (
         "customer_key, unit, kind, kind_rank, amount, priority, effective_at, scope, scope_rank, source_invoice,"
         " reason_code, reason_note, ticket, requested_by_type, requested_by_id, request, created_at, schedule_id,"
         " schedule_period, schedule_part, wallet_id"
     )
     with refused("ledger_grant_once_a_period"):
+        own = account("9010", customer="cus-1", dimension=str(uuid4()))
         sql(
             f"INSERT INTO ledger_credit_grant (public_id, account_id, idempotency_key, {columns})"
             f" SELECT %s, %s, 'again', {columns} FROM ledger_credit_grant WHERE id = %s",

@@ -81,7 +81,7 @@ DECLARE
     origin_code text;
 BEGIN
     SELECT kind = 'credit' INTO own FROM ledger_unit WHERE code = NEW.unit;
-    SELECT e.id, e.event_type, a.code INTO issued
+    SELECT e.id, e.event_type, e.approval_id, a.code INTO issued
       FROM ledger_account a
       JOIN ledger_credit_wallet w ON w.id = NEW.wallet_id
       JOIN ledger_line l ON l.account_id = a.id AND l.account_version = 1
@@ -127,6 +127,15 @@ BEGIN
                 WHERE g.from_grant_id = origin.id)) IS NOT TRUE THEN
         PERFORM ledger_refuse('ledger_grant_moved',
             format('Credit grant %s is not what left the grant that it names.', NEW.id));
+    END IF;
+    -- Between customers it is exactly what another person approved.
+    IF issued.event_type = 'credit.transferred' AND NOT EXISTS (
+        SELECT FROM billing_ops_approval a CROSS JOIN LATERAL jsonb_array_elements(a.subject -> 'parts') part
+         WHERE a.id = issued.approval_id AND a.kind = 'credit.transfer' AND a.status = 'approved'
+           AND a.subject ->> 'from' = origin.customer_key AND a.subject ->> 'to' = NEW.customer_key
+           AND part ->> 'grant' = origin.public_id::text AND part ->> 'becomes' = NEW.public_id::text
+           AND (part ->> 'amount')::numeric = NEW.amount) THEN
+        PERFORM ledger_refuse('ledger_grant_approved', format('Credit grant %s was not approved so.', NEW.id));
     END IF;
     RETURN NULL;
 END $$;
