@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "collect open invoices": _every("invoicing.collect_due", 60),
     "handle stored Stripe events": _every("invoicing.handle_due_events", 30),
     "fetch Stripe events that never arrived": _every("invoicing.sweep_stripe_events", 300),
+    "close approvals that nobody decided": _every("billing_ops.expire_approvals", 300),
     "expire credits": _every("ledger.expire_credits", 3600),
     "give credit that comes again": _every("ledger.run_schedules", 60),
     "seal the journal": _every("ledger.seal", 180),

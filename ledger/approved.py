@@ -166,6 +166,10 @@ def _preview_limit(approval: Approval, at: datetime) -> Preview:
     return Preview(changes=changes, facts={"Role": wanted.role, "Valid from": "When it is approved"})
 
 
+def _lock_limit(approval: Approval, at: datetime) -> None:
+    limiting.lock_limit(approval.subject["role"], approval.subject["unit"])
+
+
 def _set_limit(approval: Approval, at: datetime, approver: Actor) -> str:
     wanted = _limit_of(approval.subject)
     made = limiting.set_limit(
@@ -183,4 +187,4 @@ def _set_limit(approval: Approval, at: datetime, approver: Actor) -> str:
 
 
 CREDIT_GRANT: Final = Kind("Credit above a limit", "ledger.approve_credit", _preview_grant, _grant, _lock_grant)
-CREDIT_LIMIT: Final = Kind("Raise a limit", "ledger.set_limits", _preview_limit, _set_limit)
+CREDIT_LIMIT: Final = Kind("Raise a limit", "ledger.set_limits", _preview_limit, _set_limit, _lock_limit)

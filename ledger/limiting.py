@@ -103,6 +103,12 @@ def lock_agent(actor: Actor) -> None:
         cursor.execute("SELECT ledger_lock_agent(%s, %s)", [actor.type, actor.id])
 
 
+def lock_limit(role: str, unit: str) -> None:
+    """Wait for changes of that limit."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('credit_limit'), hashtext(%s))", [f"{role} {unit}"])
+
+
 def enforce(*, terms: Terms, actor: Actor, authority: Authority, at: datetime) -> str:
     """The role on whose authority the credit is given; raises :class:`AboveLimit`. Under both locks."""
     found = check(terms=terms, actor=actor, authority=authority, at=at)
@@ -140,12 +146,17 @@ def set_limit(
 ) -> CreditLimit:
     """Set what a role may give in a unit from ``valid_from`` (default now); the rows before stay as history.
 
-    ``own_roles`` are the actor's. Raises :class:`BadLimit`, and :class:`OwnLimit` if one of them would get more.
+    What is set already stays as it is: a second click changes nothing. ``own_roles`` are the actor's. Raises
+    :class:`BadLimit`, and :class:`OwnLimit` if one of them would get more.
     """
     wanted = Limit(role, unit, per_credit, per_agent_day, per_customer_30_days)
     _check_limit(wanted, reason=reason, starts=valid_from or at, at=at)
     with transaction.atomic():
+        lock_limit(role, unit)
         before = next(iter(in_force(unit=unit, at=at, roles=[role])), None)
+        newest = CreditLimit.objects.filter(role=role, unit=unit).order_by("-valid_from", "-id").first()
+        if newest is not None and newest.valid_from <= (valid_from or at) and _values(newest) == wanted:
+            return newest
         if approval_id is None and raises_own(wanted, own_roles=own_roles, at=at):
             raise OwnLimit(f"You are in the role {role}: somebody else approves that it may give more.")
         made = CreditLimit.objects.create(

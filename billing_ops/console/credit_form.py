@@ -7,6 +7,7 @@ from django import forms
 from moneyed import Money
 
 from billing_ops.console.days import DayField
+from billing_ops.console.frame import in_form
 from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import parse_money
 
@@ -75,7 +76,7 @@ class CreditForm(forms.Form):
         try:
             self.money = parse_money(text, self._currency, field="amount")
         except BillingError as error:
-            raise forms.ValidationError(f"{error.message} {error.remedy}".strip()) from None
+            raise forms.ValidationError(in_form(error)) from None
         return text
 
     def clean_last_day(self) -> date | None:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from moneyed import Money, get_currency
 
-from billing_ops.console import charts
+from billing_ops.console import approvals_page, charts
 from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
 from billing_ops.models import FailedWork
@@ -43,7 +43,7 @@ def home(request: HttpRequest) -> dict[str, Any]:
         context |= {"lag": usage.lag(at=at), "usage_charts": _usage(at), "shows_usage": True}
     if user.has_perm("invoicing.view_invoice"):
         context |= {"money": _money(at), "shows_money": True}
-    troubles = [*_failing_payments(request, at), *_failing_work(request, at)]
+    troubles = [*_waiting_approvals(request, at), *_failing_payments(request, at), *_failing_work(request, at)]
     context |= {"troubles": [one for one in troubles if one.count], "watched": len(troubles)}
     if user.has_perm("billing_ops.view_failedwork"):
         context["failed_work"] = list(FailedWork.objects.order_by("-last_failed_at")[:5])
@@ -84,6 +84,13 @@ def _overdue(at: datetime) -> Count:
 
 def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "sum": Money(row["sum"] or 0, get_currency(row["currency"]))}
+
+
+def _waiting_approvals(request: HttpRequest, at: datetime) -> list[Trouble]:
+    if not approvals_page.deciding(request):
+        return []
+    url = reverse("admin:console_approvals")
+    return [Trouble("Approvals", approvals_page.waiting(request, at=at), url, "Asked for by others; you may decide.")]
 
 
 def _failing_payments(request: HttpRequest, at: datetime) -> list[Trouble]:

@@ -24,6 +24,8 @@ _MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         (
             Entry("Customers", "groups", "admin:plans_customer_changelist", "plans.view_customer"),
             Entry("Subscriptions", "autorenew", "admin:plans_subscription_changelist", "plans.view_subscription"),
+            Entry("Approvals", "fact_check", "admin:console_approvals", "billing_ops.view_approval"),
+            Entry("Limits", "tune", "admin:console_limits", "ledger.view_creditlimit"),
             Entry("Credits", "redeem", "admin:ledger_creditgrant_changelist", "ledger.view_creditgrant"),
         ),
     ),

@@ -41,17 +41,20 @@ def _page(route: str, name: str, view: View, permission: str, *methods: str) -> 
 
 def _pages() -> list[Page]:
     from billing_ops.console import (
+        approvals_page,
         credit_page,
         customer_page,
         explain_page,
         invoice_page,
         journal_page,
         keys_page,
+        limits_page,
         usage_pages,
     )
 
     customer, invoice, journal = "plans.view_customer", "invoicing.view_invoice", "ledger.view_journal"
     usage, keys = "metering.investigate_usage", "billing_ops.manage_apikey"
+    approvals = "billing_ops.view_approval"
     form = ("GET", "HEAD", "POST")
     return [
         _page("customers/<int:pk>/", "console_customer", customer_page.customer_page, customer),
@@ -80,6 +83,13 @@ def _pages() -> list[Page]:
         _page("events/one/", "console_event", usage_pages.event_page, usage),
         _page("uncounted/", "console_uncounted", usage_pages.uncounted_page, usage),
         _page("batches/", "console_batches", usage_pages.batches_page, usage),
+        _page("approvals/", "console_approvals", approvals_page.approvals_page, approvals),
+        _page("approvals/<int:pk>/", "console_approval", approvals_page.approval_page, approvals),
+        _page("approvals/<int:pk>/approve/", "console_approval_approve", approvals_page.approve, approvals, "POST"),
+        _page("approvals/<int:pk>/reject/", "console_approval_reject", approvals_page.reject, approvals, "POST"),
+        _page("approvals/<int:pk>/withdraw/", "console_approval_withdraw", approvals_page.withdraw, approvals, "POST"),
+        _page("limits/", "console_limits", limits_page.limits_page, "ledger.view_creditlimit"),
+        _page("limits/set/", "console_limit_set", limits_page.set_limit, "ledger.set_limits", "POST"),
         _page("keys/", "console_keys", keys_page.keys_page, "billing_ops.view_apikey"),
         _page("keys/create/", "console_key_create", keys_page.create_key, keys, "POST"),
         _page("keys/<int:pk>/revoke/", "console_key_revoke", keys_page.revoke_key, keys, "POST"),

@@ -6,6 +6,8 @@ Nobody works as a superuser. A permission that Django does not make by itself (`
 
 OWN_PERMISSIONS: dict[str, tuple[str, str]] = {
     "ledger.issue_credit": ("creditgrant", "Can issue goodwill and promotional credits"),
+    "ledger.approve_credit": ("creditgrant", "Can approve credits above a limit"),
+    "ledger.set_limits": ("creditlimit", "Can set the limits of credit"),
     "ledger.view_journal": ("entry", "Can read the journal and the accounts"),
     "invoicing.finalize_invoice": ("invoice", "Can finalize a draft invoice"),
     "invoicing.collect_invoice": ("invoice", "Can collect an open invoice"),
@@ -47,11 +49,15 @@ SCOPE_PERMISSIONS: dict[str, frozenset[str] | None] = {
 }
 
 ROLES: dict[str, frozenset[str]] = {
-    "Support": frozenset(_CUSTOMERS | {"ledger.issue_credit"}),
+    "Support": frozenset(_CUSTOMERS | {"ledger.issue_credit", "ledger.view_creditlimit", "billing_ops.view_approval"}),
     "Finance": frozenset(
         _CUSTOMERS
         | {
             "ledger.issue_credit",
+            "ledger.approve_credit",
+            "ledger.set_limits",
+            "ledger.view_creditlimit",
+            "billing_ops.view_approval",
             "ledger.view_journal",
             "ledger.view_entry",
             "ledger.view_account",

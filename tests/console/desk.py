@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import Group, User
 from moneyed import USD, Money
 
 from billing_ops.kit import failing
+from billing_ops.kit.actor import Actor
 from billing_ops.kit.http import issuing
 from invoicing import accruing, billing
 from invoicing.models import Invoice, InvoiceLine, StripeEvent
-from ledger import crediting
+from ledger import approved, crediting, limiting
+from ledger.rules.limits import Above, Authority
+from ledger.rules.terms import Terms
 from plans.models import Customer
 from tests.stripe_standin.process import Standin
 from tests.support.billing import (
@@ -87,6 +91,7 @@ def make_desk(world: World, standin: Standin, clock: Any) -> Desk:
     accruing.accrue(customer_id=acme.pk, at=now, actor=TESTER)
     send([event(9900, subject="acme", time=now - timedelta(minutes=3), context=500, generated=40)], at=now)
     _trouble(now)
+    _asked(now)
     issuing.issue(name=f"collector {XSS}", scopes=["events:write"], at=now, actor=TESTER)
     return Desk(now, acme, declined, cardless)
 
@@ -105,6 +110,18 @@ def _grants(at: datetime) -> None:
             ticket="SUP-1",
             note=f"for the outage {XSS}",
         )
+
+
+def _asked(at: datetime) -> None:
+    """A credit above what support may give alone waits for somebody else."""
+    agent = Actor("user", "support", "support")
+    terms = Terms(
+        customer_key="declined-co", kind="goodwill", amount=Decimal("180.00"), unit="USD", reason_code="billing_error",
+        ticket="SUP-9", note=f"charged twice {XSS}",
+    )  # fmt: skip
+    found = limiting.check(terms=terms, actor=agent, authority=Authority(roles=("Support",)), at=at)
+    assert isinstance(found, Above)
+    approved.ask_for_credit(terms=terms, above=found, key="desk-request", actor=agent, at=at)
 
 
 def _use(clock: Any) -> None:

@@ -92,7 +92,7 @@ def test_the_invoice_page_shows_lines_books_attempts_and_tax(quiet_desk: "Desk",
 def test_home_says_what_fails_and_how_current_it_is(quiet_desk: "Desk", as_role: AsRole) -> None:
     page = as_role("finance").get("/console/")
     assert {trouble.title for trouble in page.context["troubles"]} == {
-        "Declined payments", "Parked webhooks", "Failing jobs",
+        "Approvals", "Declined payments", "Parked webhooks", "Failing jobs",
     }  # fmt: skip
     assert page.context["lag"].unfolded_events == 1
     assert page.context["money"]["unpaid"][0]["count"] == 4

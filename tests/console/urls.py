@@ -46,7 +46,7 @@ def address(name: str, desk: "Desk") -> Address:
 
 
 def _key(name: str, desk: "Desk") -> str:
-    from billing_ops.models import ApiKey, AuditEntry, FailedWork
+    from billing_ops.models import ApiKey, Approval, AuditEntry, FailedWork
     from invoicing.models import PaymentAttempt, StripeEvent
     from ledger.models import Account, CreditGrant
     from metering.models import Meter
@@ -78,6 +78,10 @@ def _key(name: str, desk: "Desk") -> str:
         "billing_ops_auditentry_change": AuditEntry,
         "billing_ops_failedwork_change": FailedWork,
         "console_key_revoke": ApiKey,
+        "console_approval": Approval,
+        "console_approval_approve": Approval,
+        "console_approval_reject": Approval,
+        "console_approval_withdraw": Approval,
     }
     if name in first:
         return str(first[name]._default_manager.order_by("pk")[0].pk)

@@ -25,6 +25,28 @@
     }
   });
 
+  // What was typed into a form that is filled in over two pages stays in this tab until it is used or somebody logs out:
+  // going back shows it again. A form that the server filled in itself is kept as it came.
+  const KEPT = "bo-kept:";
+  const values = (form) => Object.fromEntries([...new FormData(form)].filter(([name]) => !["csrfmiddlewaretoken", "form"].includes(name)));
+  for (const form of document.querySelectorAll("form[data-keeps], form[data-kept]")) {
+    const key = KEPT + (form.dataset.keeps || form.dataset.kept);
+    const save = () => sessionStorage.setItem(key, JSON.stringify(values(form)));
+    if (form.dataset.keeps) {
+      for (const [name, value] of Object.entries(JSON.parse(sessionStorage.getItem(key) || "{}"))) {
+        const field = form.elements.namedItem(name);
+        if (field && "value" in field) field.value = value;
+      }
+    } else {
+      save();
+    }
+    form.addEventListener("input", save);
+  }
+  document.addEventListener("submit", (event) => {
+    if (!event.target.action.endsWith("/logout/")) return;
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
+  });
+
   function isTyping(element) {
     return element && (/^(input|textarea|select)$/i.test(element.tagName) || element.isContentEditable);
   }
