@@ -70,9 +70,8 @@ def _table() -> str:
             else ["the mirror image", "of what it reverses"]
         )
         cells = [route.row, f"{route.label}<br>`{route.code}`", *sides, posted, "<br>".join(journals)]
+        cells = [route.row, f"{route.label}<br>`{route.code}`", *sides, posted, "<br>".join(journals)]
         rows.append(f"| {' | '.join(cells)} |")
-            f"| {route.row} | {route.label}<br>`{route.code}` | {' | '.join(sides)} | {posted} | {'<br>'.join(journals)} |"
-        )
     return "\n".join(rows) + "\n"
 
 
