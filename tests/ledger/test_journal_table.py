@@ -69,7 +69,11 @@ def _table() -> str:
             if route.debits
             else ["the mirror image", "of what it reverses"]
         )
+        if len(journals) > 3:
+            journals[2:] = [f"and {len(journals) - 2} more"]
         cells = [route.row, f"{route.label}<br>`{route.code}`", *sides, posted, "<br>".join(journals)]
+        if len(journals) > 3:
+            journals[2:] = [f"and {len(journals) - 2} more"]
         cells = [route.row, f"{route.label}<br>`{route.code}`", *sides, posted, "<br>".join(journals)]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
