@@ -59,7 +59,7 @@ class CodeDay(models.Model):
 class RollupState(models.Model):
     """How far the roll-ups reach: every entry of a transaction before ``horizon`` is in them, and no other.
 
-    The horizon was ``pg_snapshot_xmin`` when it was set: no transaction before it can still commit. It means something
+    When it was set, no transaction before it could still commit (``ledger_complete_before``). It means something
     in the cluster of ``system_identifier`` only; elsewhere the roll-ups are not read until they are made anew.
     """
 

@@ -60,8 +60,8 @@ class Journal:
                     "INSERT INTO ledger_entry (public_id, book_id, source, idempotency_key, event_type, effective_at,"
                     " effective_on, recorded_at, created_xid, period_id, line_count, customer_key, invoice_ref,"
                     " grant_ref, stripe_ref, batch_ref, actor_type, actor_id, reason_code, reason_note, ticket,"
-                    " metadata) SELECT %s, id, 'test', %s, 'usage.accrued', %s, %s, %s, pg_current_xact_id(), %s, 2, '',"
-                    " '', '', '', '', 'system', 'test', '', '', '', '{}' FROM ledger_book RETURNING id",
+                    " metadata) SELECT %s, id, 'test', %s, 'usage.accrued', %s, %s, %s, pg_current_xact_id(), %s, 2,"
+                    " '', '', '', '', '', 'system', 'test', '', '', '', '{}' FROM ledger_book RETURNING id",
                     [uuid4(), uuid4().hex, fact.effective, fact.effective.date(), fact.recorded, self.period],
                 ).fetchone()
                 assert row is not None

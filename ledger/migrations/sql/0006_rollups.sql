@@ -3,9 +3,9 @@
 -- parameters: none
 --
 -- Exact at any moment: a figure is the roll-ups plus the entries that are not in them, read in one snapshot. An entry is
--- in them if its transaction is before the horizon, and the horizon is never after a transaction that may still commit
--- (pg_snapshot_xmin). Neither a sequence nor a clock can say that: who took a number or looked at the clock first may
--- commit last. Posting writes nothing for them.
+-- in them if its transaction is before the horizon, and the horizon is never after a transaction that may still commit.
+-- Neither a sequence nor a clock can say that: who took a number or looked at the clock first may commit last. Posting
+-- writes nothing for them.
 
 INSERT INTO ledger_rollup_state (id, system_identifier, horizon, adopted, adopted_until)
 SELECT 1, system_identifier, '0', '{}', 0 FROM pg_control_system();
@@ -67,6 +67,19 @@ BEGIN
            adopted = theirs::text, adopted_until = 0;
 END $$;
 
+-- The transaction before which all that wrote here are over: pg_snapshot_xmin, but for transactions that are seen to run
+-- in another database of the cluster, whose long ones would hold us back for nothing. Who has ended meanwhile, or was
+-- only prepared, counts as ours. One's own transaction is not over.
+CREATE FUNCTION ledger_complete_before() RETURNS xid8 LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT least(pg_current_xact_id(), coalesce(min(running.xid), pg_snapshot_xmax(pg_current_snapshot())))
+      FROM pg_snapshot_xip(pg_current_snapshot()) running (xid)
+     WHERE NOT EXISTS (
+        SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+         WHERE l.locktype = 'transactionid' AND l.transactionid = running.xid::xid AND l.granted
+           AND l.mode = 'ExclusiveLock' AND a.datname <> current_database())
+$$;
+
 -- Add what is complete to the roll-ups: up to at_most entries and always whole transactions. Who finds another at it
 -- does nothing. Answers how many entries it took, and whether more wait.
 CREATE FUNCTION ledger_roll_up(at_most int) RETURNS TABLE (entries bigint, more boolean)
@@ -81,6 +94,10 @@ DECLARE
     reach xid8;
     chosen bigint[];
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM ledger_refuse('ledger_rollup_isolation',
+            'Rolling up needs READ COMMITTED: an older snapshot does not see all that is complete.');
+    END IF;
     SELECT * INTO state FROM ledger_rollup_state FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN QUERY SELECT 0::bigint, false;
@@ -91,7 +108,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, true;
         RETURN;
     END IF;
-    complete := pg_snapshot_xmin(pg_current_snapshot());
+    complete := ledger_complete_before();
     theirs := state.adopted::int8multirange;
     SELECT array_agg(a.id), max(a.id) INTO chosen, state.adopted_until
       FROM (SELECT e.id FROM ledger_entry e
