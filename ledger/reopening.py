@@ -22,6 +22,7 @@ def ask(
     """
     if not reason.strip():
         raise InvalidInput("Say why the period is reopened.", field="reason")
+    period = Period.objects.select_related("book").get(pk=period.pk)
     closing.refuse_unless_reopenable(period, period.status)
     return approving.ask(
         kind=closing.REOPEN,

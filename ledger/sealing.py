@@ -13,8 +13,6 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 from django.db.models import Count, F, Max, Sum
 
-from billing_ops.kit import audit
-from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import NotFound
 from ledger.models import Book, Entry, Seal
 from ledger.queries import statement
@@ -45,19 +43,17 @@ class Head:
     system_identifier: int
 
 
-def seal(*, at: datetime, actor: Actor, most: int = ENTRIES_A_SEAL, seals: int = SEALS_A_RUN) -> list[int]:
+def seal(*, at: datetime, most: int = ENTRIES_A_SEAL, seals: int = SEALS_A_RUN) -> list[int]:
     """Seal what is committed and final, at most ``seals`` seals of ``most`` entries; their numbers.
 
     Each seal is a transaction of its own: killed in between, what is sealed is a whole chain. While another worker
-    seals, this one does nothing.
+    seals, this one does nothing. The seal is its own trail: the audit trail is for what people do.
     """
     made: list[int] = []
     for _ in range(seals):
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT ledger_seal_next(%s, %s)", [at, most])
             seq = cursor.fetchone()[0]
-            if seq is not None:
-                _record(Seal.objects.defer("leaves").get(pk=seq), at=at, actor=actor)
         if seq is None:
             break
         made.append(seq)
@@ -127,15 +123,3 @@ def text_of(row: Seal) -> SealText:
 def totals() -> dict[str, Any]:
     """Number of seals, entries in them, and the last one's instant."""
     return Seal.objects.aggregate(seals=Count("seq"), entries=Sum(F("entry_count")), last=Max("sealed_at"))
-
-
-def _record(row: Seal, *, at: datetime, actor: Actor) -> None:
-    audit.record(
-        at=at,
-        actor=actor,
-        action="ledger.sealed",
-        subject_type="seal",
-        subject_key=str(row.seq),
-        summary=f"Seal {row.seq} over {row.entry_count} entries",
-        changes={"hash": [row.previous_hash, row.hash]},
-    )

@@ -3,11 +3,13 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
 from billing_ops.models import Approval
-from ledger import opening, reopening
-from ledger.models import Period
+from ledger import posting, reopening
+from ledger.models import Book, Period
 from tests.ledger.books import sql
 
 ANN = Actor("user", "ann", "Ann")
@@ -17,8 +19,10 @@ LATER = datetime(2025, 12, 31, tzinfo=UTC)
 
 def month(number: int, year: int = 2025) -> Period:
     """That month's period, opened if need be."""
-    book = opening.default_book()
-    opening.enter_periods(book, [date(year, number, 1)])
+    book = Book.objects.get(key="main")
+    if not Period.objects.filter(book=book, starts_on=date(year, number, 1)).exists():
+        with transaction.atomic():
+            posting.enter_period(effective_at=datetime(year, number, 1, 12, tzinfo=UTC))
     return Period.objects.select_related("book").get(book=book, starts_on=date(year, number, 1))
 
 

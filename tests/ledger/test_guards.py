@@ -10,7 +10,19 @@ from django.db import IntegrityError, ProgrammingError, transaction
 from ledger import posting
 from ledger.models import Balance, CreditDraw, CreditDrawAllocation, CreditGrant, Entry, Line
 from ledger.rules import movements
-from tests.ledger.books import AT, ROBOT, account, accrue, give, period, raw_entry, raw_lines, refused, spend, sql
+from tests.ledger.books import (
+    AT,
+    ROBOT,
+    account,
+    accrue,
+    give,
+    period,
+    raw_entry,
+    raw_lines,
+    refused,
+    spend,
+    sql,
+)
 from tests.ledger.periods import move_period
 
 pytestmark = pytest.mark.django_db

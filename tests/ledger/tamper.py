@@ -1,0 +1,56 @@
+"""Books worth bending, and a hand that bends them: the superuser, with every trigger switched off."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from ledger import closing, posting, sealing
+from ledger.models import Seal
+from tests.ledger.books import AT, ROBOT, accrue, give, spend
+from tests.ledger.periods import ANN, LATER, month, reopened
+from tests.support.database import Database
+
+
+def settle(*, at: datetime = LATER, most: int = 3) -> list[int]:
+    """Seal until nothing waits; the seals made.
+
+    What is final is told by the transactions of the whole cluster, other tests' databases included: it may take a while.
+    """
+    made: list[int] = []
+    deadline = time.monotonic() + 60
+    while True:
+        made += sealing.seal(at=at, most=most)
+        if not sealing.waiting():
+            return made
+        assert time.monotonic() < deadline, "a transaction in the cluster stays open"
+        time.sleep(0.01)
+
+
+def sealed_books() -> list[Seal]:
+    """A few entries of every sort, a closed and a reopened period, in a chain of several seals."""
+    for number in range(4):
+        accrue(f"usage {number}", "1.25")
+    give("promo", "5")
+    spend("invoice", "3")
+    entry = accrue("mistake", "7", at=AT + timedelta(days=40))
+    posting.reverse(entry=entry, key="undo", at=AT + timedelta(days=41), actor=ROBOT, reason_code="test")
+    for number in (3, 4):
+        closing.close(period=month(number), at=LATER, actor=ANN)
+    reopened(month(4))
+    settle()
+    accrue("after", "2", at=AT + timedelta(days=90))
+    settle()
+    return list(Seal.objects.order_by("seq"))
+
+
+@contextmanager
+def unguarded(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The superuser, with no trigger or foreign key in force; what is done stays."""
+    with database.connect(role="admin", autocommit=False) as admin:
+        admin.execute("SET session_replication_role = replica")
+        yield admin
+        admin.commit()
