@@ -4,7 +4,7 @@ A request's content is all there is to go by: what is executed is read from it a
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -95,6 +95,10 @@ def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def _day_and_time(text: str | None) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if text else ""
+
+
 def _preview_grant(approval: Approval, at: datetime) -> Preview:
     subject = approval.subject
     holders.check(customer_key=subject["customer_key"], unit=subject["unit"])
@@ -103,9 +107,9 @@ def _preview_grant(approval: Approval, at: datetime) -> Preview:
         lines=tuple(map(_line, found.lines)),
         changes=_changes(found.before, found.after, subject["unit"]),
         facts={
-            "Credit": subject["kind"],
-            "Usable from": subject["effective_at"] or "When it is approved",
-            "Expires": subject["expires_at"] or "Never",
+            "Kind": subject["kind"].capitalize(),
+            "Usable from": _day_and_time(subject["effective_at"]) or "When it is approved",
+            "Credit expires": _day_and_time(subject["expires_at"]) or "Never",
             "Pays for": ", ".join(subject["scope"]) or "Everything",
         },
     )

@@ -254,4 +254,11 @@ def _execute(approval: Approval, at: datetime, approver: Actor) -> str:
     return f"credit_grant:{made[0].public_id}"
 
 
-CREDIT_TRANSFER: Final = Kind("Transfer of credit", "ledger.approve_credit", _preview, _execute, _locked)
+CREDIT_TRANSFER: Final = Kind(
+    "Transfer of credit",
+    "ledger.approve_credit",
+    _preview,
+    _execute,
+    _locked,
+    customers=lambda approval: [approval.subject["from"], approval.subject["to"]],
+)

@@ -164,7 +164,7 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
     """Approve what was seen, and do it."""
     row = _found(request, pk)
     _may_decide(request, row)
-    customer = _customer(row)
+    addresses = [one.email for one in _customers(row)]
 
     def act(at: datetime) -> Approval:
         return approving.approve(
@@ -173,7 +173,7 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
             actor=actor_of(request),
             at=at,
             note=_note(request),
-            conflicts=conflicts_of(request, [customer.email]) if customer else (),
+            conflicts=conflicts_of(request, addresses),
         )
 
     return _decided(request, row, "approved", act)
@@ -213,7 +213,7 @@ def _decided(request: HttpRequest, row: Approval, done: str, act: Callable[[date
 
 def _page(request: HttpRequest, row: Approval, *, warning: str = "", note: str = "", status: int = 200) -> HttpResponse:
     at = clock.now()
-    customer, kind = _customer(row), kinds().get(row.kind)
+    customers, kind = _customers(row), kinds().get(row.kind)
     state = state_of(row, at)
     preview, problem = _preview(row, at) if state == "waiting" else (None, "")
     mine = same_person(row.requested_by_id, request.user.get_username())
@@ -224,12 +224,12 @@ def _page(request: HttpRequest, row: Approval, *, warning: str = "", note: str =
         "row": row,
         "state": state,
         "state_word": STATES.get(state, state),
-        "customer": customer,
+        "customers": customers,
         "flags": [FLAGS.get(flag, flag) for flag in row.flags],
         "preview": preview,
         "problem": problem,
         "seen": preview.fingerprint() if preview else "",
-        "refusal": _refusal(request, row, customer, mine) if state == "waiting" else "",
+        "refusal": _refusal(request, row, customers, mine) if state == "waiting" else "",
         "mine": mine,
         "replaced_by": getattr(row, "replaced_by", None),
         "warning": warning,
@@ -246,13 +246,13 @@ def _preview(row: Approval, at: datetime) -> tuple[Preview | None, str]:
         return None, error.message
 
 
-def _refusal(request: HttpRequest, row: Approval, customer: Customer | None, mine: bool) -> str:
+def _refusal(request: HttpRequest, row: Approval, customers: list[Customer], mine: bool) -> str:
     """Why this person cannot decide, in words; empty if they can."""
     if row.kind not in deciding(request):
         return "Your role does not include deciding this."
     if mine:
         return "You asked for this yourself: somebody else decides."
-    if customer is not None and conflicts_of(request, [customer.email]):
+    if conflicts_of(request, [one.email for one in customers]):
         return "Your e-mail address belongs to this customer: somebody else decides."
     return ""
 
@@ -269,8 +269,11 @@ def _may_decide(request: HttpRequest, row: Approval) -> None:
         raise PermissionDenied
 
 
-def _customer(row: Approval) -> Customer | None:
-    return Customer.objects.filter(key=row.customer_key).first() if row.customer_key else None
+def _customers(row: Approval) -> list[Customer]:
+    """The customers that a request is about: a transfer is about two."""
+    kind = kinds().get(row.kind)
+    keys = kind.customers(row) if kind else [row.customer_key]
+    return list(Customer.objects.filter(key__in=keys).order_by("pk"))
 
 
 def _note(request: HttpRequest) -> str:

@@ -10,6 +10,7 @@ approval will write.
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -26,7 +27,7 @@ from billing_ops.kit.approving import ApprovalDiffers
 from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.fields import display
 from billing_ops.models import Approval
-from ledger import approved, crediting, holders, limiting
+from ledger import approved, crediting, holders, limiting, policies
 from ledger.models import CreditGrant
 from ledger.rules.limits import Above
 from plans.models import Customer
@@ -134,7 +135,7 @@ def _preview(
     request: HttpRequest, customer: Customer, form: CreditForm, number: int, *, warning: str = ""
 ) -> HttpResponse:
     at, actor = clock.now(), actor_of(request)
-    preview = crediting.preview(customer_key=customer.key, at=at, actor=actor, **form.terms)
+    preview = _would_be(request, customer, form, at)
     found = limiting.check(terms=preview.terms, actor=actor, authority=authority_of(request, customer), at=at)
     above = found if isinstance(found, Above) else None
     context = {
@@ -167,6 +168,7 @@ def _issue(request: HttpRequest, customer: Customer, form: CreditForm, number: i
             actor=actor,
             key=key,
             authority=authority_of(request, customer),
+            promo_policy=policies.promo(),
             **form.terms,
         )
     amount = display(form.money)
@@ -183,7 +185,7 @@ def _ask(request: HttpRequest, customer: Customer, form: CreditForm, number: int
     if used is not None and used.grant is not None:
         raise crediting.GrantDiffers("This form was used to issue a credit.")
     holders.check(customer_key=customer.key, unit=customer.currency)
-    terms = crediting.preview(customer_key=customer.key, at=at, actor=actor, **form.terms).terms
+    terms = _would_be(request, customer, form, at).terms
     found = limiting.check(terms=terms, actor=actor, authority=authority_of(request, customer), at=at)
     if used is None and not isinstance(found, Above):
         raise BalanceMoved("You may give this credit alone now.", remedy="Confirm the new preview.")
@@ -196,9 +198,15 @@ def _ask(request: HttpRequest, customer: Customer, form: CreditForm, number: int
     return redirect("admin:console_approval", row.pk)
 
 
+def _would_be(request: HttpRequest, customer: Customer, form: CreditForm, at: datetime) -> crediting.GrantPreview:
+    return crediting.preview(
+        customer_key=customer.key, at=at, actor=actor_of(request), promo_policy=policies.promo(), **form.terms
+    )
+
+
 def _look_again(request: HttpRequest, customer: Customer, form: CreditForm) -> None:
     """Raise :class:`BalanceMoved` if the preview that was confirmed shows other balances than there are."""
-    seen = crediting.preview(customer_key=customer.key, at=clock.now(), actor=actor_of(request), **form.terms)
+    seen = _would_be(request, customer, form, clock.now())
     if str(seen.before.version) != request.POST.get("version"):
         raise BalanceMoved("The customer’s balances changed since the preview.")
 

@@ -76,6 +76,10 @@ def _no_lock(approval: Approval, at: datetime) -> None:
     """Nothing to lock."""
 
 
+def _its_customer(approval: Approval) -> Sequence[str]:
+    return [approval.customer_key] if approval.customer_key else []
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of approval.
@@ -93,6 +97,8 @@ class Kind:
     execute: Callable[[Approval, datetime, Actor], str]
     lock: Callable[[Approval, datetime], None] = _no_lock
     lasts: timedelta = LASTS
+    customers: Callable[[Approval], Sequence[str]] = _its_customer
+    """The keys of the customers it is about: who belongs to one of them does not approve."""
 
 
 def kinds() -> dict[str, Kind]:

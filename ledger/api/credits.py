@@ -25,7 +25,7 @@ from billing_ops.kit.http import (
     paginate,
 )
 from billing_ops.kit.money import parse_money
-from ledger import balances, crediting, holders, limiting, voiding
+from ledger import balances, crediting, holders, limiting, policies, voiding
 from ledger.api.fields import Feature, Reason, Text, amount_out
 from ledger.models import CreditGrant
 from ledger.rules.limits import Authority
@@ -109,6 +109,7 @@ def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
         at=at,
         actor=request.auth.actor,
         authority=_AUTHORITY,
+        promo_policy=policies.promo(),
         **_terms(body),
     )
     return _credit(balances.with_balances([grant], at=at)[0])

@@ -342,3 +342,29 @@ def test_support_reads_the_limits_and_sets_none(quiet_desk: "Desk", as_role: AsR
     assert "Yours" in page
     assert "Set the limit" not in page
     assert support.post("/console/limits/set/", LIMIT).status_code == 403
+
+
+def test_who_belongs_to_either_customer_of_a_transfer_does_not_decide_it(desk: "Desk", as_role: AsRole) -> None:
+    from decimal import Decimal
+
+    from moneyed import USD, Money
+
+    from billing_ops.kit.actor import Actor
+    from ledger import crediting, transferring
+    from tests.support.billing import TESTER
+
+    crediting.grant(
+        customer_key="acme", kind="goodwill", amount=Money(9, USD), reason_code="trial", key="t", at=desk.now,
+        actor=TESTER,
+    )  # fmt: skip
+    row = transferring.ask(
+        from_customer="acme", to_customer="declined-co", unit="USD", amount=Decimal(5), reason_code="merger", key="t",
+        actor=Actor("user", "support"), at=desk.now,
+    )  # fmt: skip
+    for name in ("acme", "declined"):
+        insider = _second(f"in-{name}", "Finance", f"x@{name}.example")
+        page = insider.get(_at(row))
+        assert "belongs to this customer: somebody else decides" in page.content.decode()
+        assert insider.post(_at(row, "approve"), {"seen": page.context["seen"]}).status_code == 403
+    finance = as_role("finance")
+    assert finance.post(_at(row, "approve"), {"seen": _seen(finance, row)}).status_code == 302
