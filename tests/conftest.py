@@ -22,6 +22,7 @@ from tests.support.services import find_services
 
 # A busy machine is no failure: how long an example takes is not what the properties are about.
 hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.register_profile("mutation", deadline=None, max_examples=30, derandomize=True, database=None)
 hypothesis.settings.load_profile("busy machine")
 
 pytest_plugins = ["tests.stripe_standin.fixtures"]
