@@ -26,8 +26,13 @@ GRANT: Final = "credit.grant"
 LIMIT: Final = "credit.limit"
 
 
-def ask_for_credit(*, terms: Terms, above: Above, key: str, actor: Actor, at: datetime) -> Approval:
-    """Ask for a credit that is above what the actor may give alone. The same key and terms are the same request."""
+def ask_for_credit(
+    *, terms: Terms, above: Above, key: str, actor: Actor, at: datetime, replaces: Approval | None = None
+) -> Approval:
+    """Ask for a credit that is above what the actor may give alone. The same key and terms are the same request.
+
+    With ``replaces``, an own request that waits, this one takes its place and that one is void.
+    """
     return approving.ask(
         kind=GRANT,
         key=key,
@@ -36,6 +41,7 @@ def ask_for_credit(*, terms: Terms, above: Above, key: str, actor: Actor, at: da
         summary=f"{limiting.shown(terms.amount, terms.unit)} of {terms.kind} credit",
         why=limiting.in_words(above, terms.unit),
         flags=above.flags,
+        replaces=replaces,
         reason_code=terms.reason_code,
         ticket=terms.ticket,
         note=terms.note,

@@ -6,6 +6,7 @@ computes the same sums again. Jobs of the house (credit that a plan includes) ha
 against none: somebody looked at it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ from ledger.rules.terms import Terms
 API_KEY: Final = "API key"
 """The role of every API key."""
 
+log = logging.getLogger(__name__)
+
 _DAY, _MONTH = timedelta(hours=24), timedelta(days=30)
 _ZERO = Decimal(0)
 
@@ -35,7 +38,6 @@ class AboveLimit(BillingError):
     """The credit needs a second person; ``details`` name the ``limit``, its ``role`` and what is ``left``."""
 
     code = "credit.above_limit"
-    http_status = 403
 
 
 class BadLimit(InvalidInput):
@@ -115,6 +117,7 @@ def enforce(*, terms: Terms, actor: Actor, authority: Authority, at: datetime) -
     if found is None:
         return ""
     if isinstance(found, Above):
+        log.warning("%s is above the limit %s of %r", actor, found.rule, found.role)
         raise AboveLimit(
             in_words(found, terms.unit), remedy=_remedy(found, terms.unit), limit=found.rule, role=found.role,
             allowed=plain(found.limit), left=plain(found.left), unit=terms.unit,

@@ -25,6 +25,7 @@ from billing_ops.kit.approval_kinds import Preview, kinds
 from billing_ops.kit.approvals import FLAGS, PENDING, same_person
 from billing_ops.kit.errors import BillingError
 from billing_ops.models import Approval
+from ledger import approved
 from plans.models import Customer
 
 PAGE: Final = 50
@@ -231,6 +232,7 @@ def _page(request: HttpRequest, row: Approval, *, warning: str = "", note: str =
         "seen": preview.fingerprint() if preview else "",
         "refusal": _refusal(request, row, customers, mine) if state == "waiting" else "",
         "mine": mine,
+        "change_url": _change_url(row, customers) if mine and state == "waiting" else "",
         "replaced_by": getattr(row, "replaced_by", None),
         "warning": warning,
         "note": note,
@@ -244,6 +246,13 @@ def _preview(row: Approval, at: datetime) -> tuple[Preview | None, str]:
         return approving.preview(approval=row, at=at), ""
     except BillingError as error:
         return None, error.message
+
+
+def _change_url(row: Approval, customers: list[Customer]) -> str:
+    """Where its asker changes a request; the kinds without a form of their own are withdrawn and asked for again."""
+    if row.kind != approved.GRANT or not customers:
+        return ""
+    return f"{reverse('admin:console_credit', args=[customers[0].pk])}?replaces={row.pk}"
 
 
 def _refusal(request: HttpRequest, row: Approval, customers: list[Customer], mine: bool) -> str:

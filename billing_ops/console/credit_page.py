@@ -10,7 +10,8 @@ approval will write.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -22,10 +23,12 @@ from django.urls import reverse
 from billing_ops.console.credit_form import CreditForm
 from billing_ops.console.frame import crumb, in_form, show
 from billing_ops.console.people import actor_of, authority_of
-from billing_ops.kit import clock
-from billing_ops.kit.approving import ApprovalDiffers
+from billing_ops.kit import approving, clock
+from billing_ops.kit.approvals import PENDING
+from billing_ops.kit.approving import AlreadyDecided, ApprovalDiffers
 from billing_ops.kit.errors import BillingError, Conflict
 from billing_ops.kit.fields import display
+from billing_ops.kit.money import quantum
 from billing_ops.models import Approval
 from ledger import approved, crediting, holders, limiting, policies
 from ledger.models import CreditGrant
@@ -99,9 +102,29 @@ def _opened(request: HttpRequest, customer: Customer) -> HttpResponse:
     number = _number(request.GET.get("form"))
     fresh = _sent_before(request, customer)
     if number is None or number > fresh:
-        return redirect(f"{reverse('admin:console_credit', args=[customer.pk])}?form={fresh}")
-    form = CreditForm(currency=customer.currency, at=clock.now(), initial={"currency": customer.currency})
-    return _form(request, customer, form, number, used=_used(request, customer, number))
+        replaces = _number(request.GET.get("replaces"))
+        more = f"&replaces={replaces}" if replaces else ""
+        return redirect(f"{reverse('admin:console_credit', args=[customer.pk])}?form={fresh}{more}")
+    used = _used(request, customer, number)
+    changed = _changed(request, customer) if used is None else None
+    form = CreditForm(currency=customer.currency, at=clock.now(), initial=_initial(customer, changed))
+    return _form(request, customer, form, number, used=used)
+
+
+def _initial(customer: Customer, changed: Approval | None) -> dict[str, Any]:
+    """An empty form, or one with the content of a request that is being changed."""
+    if changed is None:
+        return {"currency": customer.currency}
+    subject = changed.subject
+    ends = datetime.fromisoformat(subject["expires_at"]) if subject["expires_at"] else None
+    kept = {name: subject[name] for name in ("kind", "reason_code", "ticket", "note")}
+    amount = Decimal(subject["amount"]).quantize(quantum(customer.currency))
+    return {
+        "currency": customer.currency,
+        "amount": amount,
+        "last_day": ends and ends.date() - timedelta(days=1),
+        **kept,
+    }
 
 
 def _form(
@@ -127,6 +150,7 @@ def _form(
         "own_house": bool(authority.flags),
         "warning": warning,
         "keeps": f"{request.user.pk}-{customer.pk}-{number}",
+        "replaces": _number(request.POST.get("replaces") or request.GET.get("replaces")) or "",
     }
     return show(request, "console/credit_form.html", context, status=status)
 
@@ -145,6 +169,7 @@ def _preview(
         "preview": preview,
         "terms": form.terms,
         "warning": warning,
+        "replaces": _number(request.POST.get("replaces")) or "",
         "above": limiting.in_words(above, preview.terms.unit) if above else "",
         "left": limiting.shown(above.left, preview.terms.unit) if above and above.left else "",
     }
@@ -162,6 +187,9 @@ def _issue(request: HttpRequest, customer: Customer, form: CreditForm, number: i
     with transaction.atomic():
         # The form was read in the customer's currency of then: it must be theirs until the credit is theirs.
         holders.check(customer_key=customer.key, unit=customer.currency)
+        changed = _changed(request, customer) if not known else None
+        if changed is not None:
+            approving.withdraw(approval_id=changed.pk, actor=actor, at=at)
         grant = crediting.grant(
             customer_key=customer.key,
             at=at,
@@ -190,7 +218,10 @@ def _ask(request: HttpRequest, customer: Customer, form: CreditForm, number: int
     if used is None and not isinstance(found, Above):
         raise BalanceMoved("You may give this credit alone now.", remedy="Confirm the new preview.")
     above = found if isinstance(found, Above) else Above("no_limit", "", terms.amount, terms.amount)
-    row = approved.ask_for_credit(terms=terms, above=above, key=_key(request, customer, number), actor=actor, at=at)
+    changed = _changed(request, customer) if used is None else None
+    row = approved.ask_for_credit(
+        terms=terms, above=above, key=_key(request, customer, number), actor=actor, at=at, replaces=changed
+    )
     if used is not None:
         messages.info(request, "You asked for this credit already. It was not asked for again.")
     else:
@@ -232,6 +263,20 @@ def _sent_before(request: HttpRequest, customer: Customer) -> int:
     mine = {"customer_key": customer.key, "requested_by_type": "user", "requested_by_id": request.user.get_username()}
     given = CreditGrant.objects.filter(approval_id=None, **mine).count()
     return given + Approval.objects.filter(kind=approved.GRANT, **mine).count()
+
+
+def _changed(request: HttpRequest, customer: Customer) -> Approval | None:
+    """The own request whose content this form changes, if its address names one. Raises :class:`AlreadyDecided`."""
+    number = _number(request.POST.get("replaces") or request.GET.get("replaces"))
+    if number is None:
+        return None
+    row = Approval.objects.filter(
+        pk=number, kind=approved.GRANT, customer_key=customer.key, requested_by_type="user",
+        requested_by_id=request.user.get_username(),
+    ).first()  # fmt: skip
+    if row is not None and row.status != PENDING and request.method == "POST":
+        raise AlreadyDecided(f"The request that you are changing was {row.status} already.")
+    return row if row is not None and row.status == PENDING else None
 
 
 def _used(request: HttpRequest, customer: Customer, number: int) -> Used | None:

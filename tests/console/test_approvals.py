@@ -368,3 +368,36 @@ def test_who_belongs_to_either_customer_of_a_transfer_does_not_decide_it(desk: "
         assert insider.post(_at(row, "approve"), {"seen": page.context["seen"]}).status_code == 403
     finance = as_role("finance")
     assert finance.post(_at(row, "approve"), {"seen": _seen(finance, row)}).status_code == 302
+
+
+def test_changing_a_request_makes_another_and_the_old_one_void(desk: "Desk", as_role: AsRole) -> None:
+    support, finance = as_role("support"), as_role("finance")
+    old = _ask(support, desk)
+    seen = _seen(finance, old)
+    place = support.get(_at(old)).context["change_url"]
+    form = support.get(place, follow=True)
+    assert f'value="{GOOD["ticket"]}"' in form.content.decode()
+    assert form.context["form"]["amount"].value() == 180
+    sent = {**GOOD, "amount": "150.00", "step": "ask", "form": str(form.context["number"]), "replaces": str(old.pk)}
+    asked = [support.post(_url(desk), sent) for _ in range(2)]
+    assert [one.status_code for one in asked] == [302, 302]
+    old.refresh_from_db()
+    assert old.status == "void"
+    assert finance.post(_at(old, "approve"), {"seen": seen}).status_code == 409
+    assert "Replaced by another" in support.get(_at(old)).content.decode()
+    late = support.post(_url(desk), {**sent, "form": str(form.context["number"] + 1)})
+    assert late.status_code == 409
+    assert b"that you are changing was void already" in late.content
+    assert _grants(desk) == []
+
+
+def test_a_request_changed_to_what_one_may_give_alone_is_withdrawn_when_it_is_given(
+    desk: "Desk", as_role: AsRole
+) -> None:
+    support = as_role("support")
+    old = _ask(support, desk)
+    form = support.get(f"{_url(desk)}?replaces={old.pk}", follow=True).context["number"]
+    more = {"amount": "50.00", "form": str(form), "replaces": str(old.pk)}
+    assert _issue(support, desk, _preview(support, desk, **more), **more).status_code == 302
+    old.refresh_from_db()
+    assert (old.status, len(_grants(desk))) == ("withdrawn", 1)

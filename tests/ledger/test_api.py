@@ -145,3 +145,15 @@ def test_what_is_not_there_is_said(api: Api) -> None:
     assert api.get("/balances", {"customer": "cus-9"}).json()["balances"] == []
     zero = api.get("/balances", {"customer": "cus-9", "currency": "USD"}).json()["balances"]
     assert zero[0]["receivable"] == "0.00"
+
+
+def test_a_key_gives_within_its_limits_and_is_told_which_one_it_meets(api: Api) -> None:
+    answer = api.post("/credits", {**CREDIT, "amount": "100.01"}, idem="k")
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (422, "credit.above_limit")
+    assert (told["limit"], told["role"], told["allowed"], told["left"]) == ("per_credit", "API key", "100", "100")
+    assert "Give at most 100.00 USD, or ask for it in the console" in told["remedy"]
+    assert not CreditGrant.objects.exists()
+    assert api.post("/credits", CREDIT, idem="j").status_code == 201
+    yen = api.post("/credits", {**CREDIT, "amount": "1", "currency": "JPY"}, idem="y").json()
+    assert (yen["code"], yen["limit"], yen["left"]) == ("credit.above_limit", "no_limit", "0")
