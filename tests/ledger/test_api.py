@@ -151,9 +151,11 @@ def test_a_key_gives_within_its_limits_and_is_told_which_one_it_meets(api: Api) 
     answer = api.post("/credits", {**CREDIT, "amount": "100.01"}, idem="k")
     told = answer.json()
     assert (answer.status_code, told["code"]) == (422, "credit.above_limit")
-    assert (told["limit"], told["role"], told["allowed"], told["left"]) == ("per_credit", "API key", "100", "100")
+    assert told["details"] == {
+        "limit": "per_credit", "role": "API key", "allowed": "100", "left": "100", "unit": "USD",
+    }  # fmt: skip
     assert "Give at most 100.00 USD, or ask for it in the console" in told["remedy"]
     assert not CreditGrant.objects.exists()
     assert api.post("/credits", CREDIT, idem="j").status_code == 201
     yen = api.post("/credits", {**CREDIT, "amount": "1", "currency": "JPY"}, idem="y").json()
-    assert (yen["code"], yen["limit"], yen["left"]) == ("credit.above_limit", "no_limit", "0")
+    assert (yen["code"], yen["details"]["limit"], yen["details"]["left"]) == ("credit.above_limit", "no_limit", "0")
