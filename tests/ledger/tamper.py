@@ -18,7 +18,7 @@ from tests.support.database import Database
 def settle(*, at: datetime = LATER, most: int = 3) -> list[int]:
     """Seal until nothing waits; the seals made.
 
-    What is final is told by the transactions of the whole cluster, other tests' databases included: it may take a while.
+    What is final is told by the transactions of the whole cluster, other tests' databases included.
     """
     made: list[int] = []
     deadline = time.monotonic() + 60

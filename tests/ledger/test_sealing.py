@@ -244,8 +244,8 @@ def _restore(database: Database, *, xids_behind: int) -> None:
         rows = admin.execute("SELECT seq FROM ledger_seal ORDER BY seq").fetchall()
         for (seq,) in rows:  # the chain as that cluster would have written it
             admin.execute(
-                "UPDATE ledger_seal s SET previous_hash = coalesce((SELECT hash FROM ledger_seal WHERE seq = s.seq - 1),"
-                " repeat('0', 64)) WHERE seq = %s",
+                "UPDATE ledger_seal s SET previous_hash ="
+                " coalesce((SELECT hash FROM ledger_seal WHERE seq = s.seq - 1), repeat('0', 64)) WHERE seq = %s",
                 [seq],
             )
             admin.execute("UPDATE ledger_seal s SET hash = ledger_seal_hash(s) WHERE seq = %s", [seq])
