@@ -1,10 +1,10 @@
 """The ledger over HTTP: balances, credits and the entries behind them."""
 
 from billing_ops.kit.http import ApiRouter
-from ledger.api import balances, credits, journal
+from ledger.api import balances, credits, journal, statements
 
 router = ApiRouter()
-for _part in (balances, credits, journal):
+for _part in (balances, credits, journal, statements):
     router.add_router("", _part.router)
 
 __all__ = ["router"]
