@@ -100,7 +100,7 @@ class CreditsQuery(PageQuery):
 def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
     """Give a customer credit, within the limits of API keys. Paid credit is bought, not given.
 
-    Above a limit the answer is 422 `credit.above_limit`; in `details`, `limit` names which and `left` what can be given now. A larger
+    Above a limit the answer is 422 `credit.above_limit`; its `details` name the `limit` and what is `left`. A larger
     credit is asked for in the console, where a second person approves it: no key can.
     """
     at = clock.now()
