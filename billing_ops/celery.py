@@ -33,6 +33,11 @@ app.conf.beat_schedule = {
     "give credit that comes again": _every("ledger.run_schedules", 60),
     "seal the journal": _every("ledger.seal", 180),
     "roll up the lines of the books": _every("ledger.roll_up", 30),
+    "top up by rules": _every("invoicing.auto_top_up", 60),
+    "bill use beyond credits that no edge bills": {
+        "task": "invoicing.bill_overage",
+        "schedule": crontab(hour="1", minute="40"),
+    },
     "accrue usage and earn prepaid fees": {"task": "invoicing.accrue", "schedule": crontab(hour="0", minute="10")},
     "bill late usage of ended subscriptions": {
         "task": "invoicing.bill_late",

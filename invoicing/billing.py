@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
@@ -22,13 +22,14 @@ from invoicing import accruing, collecting, drafting, finalizing, settling
 from invoicing.accruing import CustomerBusy
 from invoicing.models import Invoice
 from invoicing.rules import due
+from ledger.models import Account
 from metering import usage
 from plans.models import Customer, Subscription
 
 log = logging.getLogger(__name__)
 
 DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", finalizing.TASK
-COLLECT, ACCRUE = settling.COLLECT, "invoicing.accrue"
+COLLECT, ACCRUE, OVERAGE = settling.COLLECT, "invoicing.accrue", "invoicing.bill_overage"
 _BATCH = 200
 
 _Unit = tuple[str, Callable[..., object]]
@@ -72,6 +73,27 @@ def bill_late(*, at: datetime, actor: Actor) -> Tally:
         lambda one: drafting.draft_late(subscription_id=int(one), at=at, actor=actor),
         at=at,
     )
+
+
+def bill_overage(*, at: datetime, actor: Actor) -> Tally:
+    """Draft the use beyond credits of customers whom no period's edge will bill in that currency.
+
+    A customer with a running subscription in the currency needs none of this: its next invoice takes it up.
+    """
+    waiting = Account.objects.filter(code="1110", balance__debits__gt=F("balance__credits")).values_list(
+        "customer_key", "unit_id"
+    )
+    running = set(
+        Subscription.objects.filter(due_at__isnull=False).values_list("customer__key", "version__currency").distinct()
+    )
+    ids = dict(Customer.objects.filter(key__in=[key for key, _ in waiting]).values_list("key", "pk"))
+    units = {f"{key} {unit}": (ids[key], unit) for key, unit in waiting if key in ids and (key, unit) not in running}
+
+    def draft(subject: str) -> object:
+        customer_id, currency = units[subject]
+        return drafting.draft_overage(customer_id=customer_id, currency=currency, at=at, actor=actor)
+
+    return _each(OVERAGE, sorted(units), draft, at=at)
 
 
 def finalize_due(*, at: datetime, actor: Actor) -> Tally:

@@ -22,10 +22,11 @@ from billing_ops.kit.audit import record
 from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import zero
 from billing_ops.models import FailedWork
-from invoicing import charges
+from invoicing import charges, overages
 from invoicing.accruing import lock_customer
-from invoicing.models import Invoice, InvoiceLine
-from invoicing.rules.due import trigger_of_edge, trigger_of_late_usage
+from invoicing.models import Invoice, InvoiceLine, OverageBill
+from invoicing.rules.due import trigger_of_edge, trigger_of_late_usage, trigger_of_overage
+from invoicing.rules.lines import RULE_OVERAGE
 from plans import subscribing
 from plans.models import Customer, Subscription
 
@@ -56,14 +57,81 @@ def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait:
         made = []
         for currency, subscriptions in sorted(by_currency.items()):
             found = [charge for one in subscriptions for charge in _charges_of(one, edge, at)]
-            if found:
+            beyond = overages.to_bill(customer_key=customer.key, currency=currency)
+            if found or (beyond is not None and beyond.amount > 0):
                 # Only usage waits for late events; fees alone may be finalised at once.
                 waits = any(charge.kind == InvoiceLine.Kind.USAGE for charge in found)
                 grace = timedelta(seconds=settings.INVOICE_GRACE_SECONDS if waits else 0)
                 invoice = _take_or_make(customer, currency, trigger_of_edge(edge), edge + grace, at=at, actor=actor)
                 add_lines(invoice, found, at=at)
+                take_up_overage(invoice, customer, at=at)
                 made.append(invoice)
         return made
+
+
+def draft_overage(*, customer_id: int, currency: str, at: datetime, actor: Actor) -> Invoice | None:
+    """Draft the use beyond credits of a customer whom no period's edge bills; None when nothing is to be billed."""
+    with transaction.atomic():
+        customer = lock_customer(customer_id)
+        beyond = overages.to_bill(customer_key=customer.key, currency=currency)
+        if beyond is None or beyond.amount <= 0:
+            return None
+        invoice = _take_or_make(customer, currency, trigger_of_overage(at), at, at=at, actor=actor)
+        take_up_overage(invoice, customer, at=at)
+        return invoice
+
+
+def take_up_overage(invoice: Invoice, customer: Customer, *, at: datetime, final: bool = False) -> list[InvoiceLine]:
+    """Bring a draft's line for use beyond credits up to date: none, or one. Call it with the customer locked.
+
+    ``final`` binds the line to what it bills, once and for all (:class:`OverageBill`): nothing of it is billed again.
+    """
+    found = overages.to_bill(customer_key=customer.key, currency=invoice.currency)
+    line = invoice.lines.filter(kind=InvoiceLine.Kind.OVERAGE).first()
+    if found is None and line is None:
+        return []
+    line = line or _overage_line(invoice, at)
+    exact, amount = (found.exact, found.amount) if found else (Decimal(0), Decimal(0))
+    line.description = found.description if found else "Use beyond credits: none"
+    line.cumulative_amount = found.cumulative if found else Decimal(0)
+    line.unrounded_amount, line.amount = exact, Money(amount, invoice.currency)
+    line.working = found.working(invoice.currency) if found else []
+    line.watermark, line.rated_at = found.through_version if found else None, at
+    if found and found.parts:
+        line.service_start = min(part.first for part in found.parts)
+        line.service_end = max(part.last for part in found.parts) + timedelta(seconds=1)
+    line.save()
+    if found and final:
+        OverageBill.objects.create(
+            line=line,
+            account_id=found.account_id,
+            after_version=found.after_version,
+            through_version=found.through_version,
+            cumulative=found.cumulative,
+            amount=found.exact,
+            billed_at=at,
+        )
+    write_sums(invoice)
+    return [line]
+
+
+def _overage_line(invoice: Invoice, at: datetime) -> InvoiceLine:
+    nothing = zero(invoice.currency)
+    last = invoice.lines.aggregate(last=Max("position"))["last"] or 0
+    return InvoiceLine(
+        invoice=invoice,
+        position=last + 1,
+        kind=InvoiceLine.Kind.OVERAGE,
+        service_start=at,
+        service_end=at + timedelta(seconds=1),
+        currency=invoice.currency,
+        quantity=Decimal(1),
+        credits_applied=nothing,
+        tax_base=nothing,
+        tax_amount=nothing,
+        rule=RULE_OVERAGE,
+        rated_at=at,
+    )
 
 
 def draft_late(*, subscription_id: int, at: datetime, actor: Actor) -> Invoice | None:

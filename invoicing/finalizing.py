@@ -1,7 +1,7 @@
 """Making a draft final: rated for the last time, numbered, frozen and posted, in one transaction.
 
 1. Lock the customer, then the draft. Refuse anything that is not a draft.
-2. Rate its usage lines again; true up the accruals, so that what is cleared was accrued.
+2. Rate its usage lines again; true up the accruals, so that what is cleared was accrued. Take up use beyond credits.
 3. Take credits (grants are burned in the documented order), then tax on what is left, then the customer balance.
 4. Post one entry: receivable, credits, accrued usage cleared, fees deferred, tax, rounding.
 5. Take the next number, last of all locks, and freeze the row.
@@ -28,7 +28,7 @@ from billing_ops.kit.fields import display
 from billing_ops.kit.periods import Period
 from invoicing import charges, taxing
 from invoicing.accruing import accrue_usage, lock_customer
-from invoicing.drafting import note_set_aside, rated_fields
+from invoicing.drafting import note_set_aside, rated_fields, take_up_overage
 from invoicing.models import Invoice, InvoiceLine, NumberSeries
 from invoicing.rules import numbering, totals
 from invoicing.transitions import move_invoice
@@ -80,10 +80,11 @@ def finalize(*, public_id: str, at: datetime, actor: Actor, wait: bool = True) -
             raise InvoiceNotDraft(f"Invoice {invoice} is {invoice.status}, not a draft.", invoice=public_id)
         posting.enter_period(effective_at=at)
         lines = _rate_again(invoice, customer, at, actor)
+        lines += take_up_overage(invoice, customer, at=at, final=True)
         settled = _settle(invoice, customer, lines, at)
         _write_lines(lines, settled)
         entry = _post(invoice, lines, settled, at=at, actor=actor)
-        _freeze(invoice, customer, settled, entry, at)
+        freeze(invoice, customer, settled, entry, at)
         record(
             at=at,
             actor=actor,
@@ -102,7 +103,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor, wait: bool = True) -
 def _rate_again(invoice: Invoice, customer: Customer, at: datetime, actor: Actor) -> list[InvoiceLine]:
     """Usage may have arrived since the draft: rate every usage line as of now and accrue what the rating adds."""
     lines = list(
-        invoice.lines.select_related(
+        invoice.lines.exclude(kind=InvoiceLine.Kind.OVERAGE).select_related(
             "item__subscription__customer", "price__meter", "price__version", "item__price__meter",
             "item__price__version",
         ).prefetch_related("item__price__tiers")
@@ -112,7 +113,7 @@ def _rate_again(invoice: Invoice, customer: Customer, at: datetime, actor: Actor
         if line.kind != InvoiceLine.Kind.USAGE:
             continue
         period = Period(line.service_start, line.service_end)
-        charge = charges.usage_charge(line.item, period, at=at, revision=line.revision)
+        charge = charges.usage_charge(line.agreed_item, period, at=at, revision=line.revision)
         rated.append(charge)
         for name, value in rated_fields(charge).items():
             setattr(line, name, value)
@@ -124,7 +125,7 @@ def _rate_again(invoice: Invoice, customer: Customer, at: datetime, actor: Actor
 def _settle(invoice: Invoice, customer: Customer, lines: Sequence[InvoiceLine], at: datetime) -> Settled:
     amounts = [line.amount.amount for line in lines]
     needs = [
-        crediting.Need(ref=str(line.pk), feature=line.price.key, amount=need)
+        crediting.Need(ref=str(line.pk), feature=line.price.key if line.price else "", amount=need)
         for line, need in zip(lines, totals.remaining_need(amounts), strict=True)
         if need
     ]
@@ -163,7 +164,7 @@ def _write_lines(lines: Sequence[InvoiceLine], settled: Settled) -> None:
 def _post(
     invoice: Invoice, lines: Sequence[InvoiceLine], settled: Settled, *, at: datetime, actor: Actor
 ) -> Entry | None:
-    usage = [line for line in lines if line.kind == InvoiceLine.Kind.USAGE]
+    usage = [line for line in lines if line.kind in (InvoiceLine.Kind.USAGE, InvoiceLine.Kind.OVERAGE)]
     accrued = sum((line.unrounded_amount for line in usage), Decimal(0))
     rounded = sum((line.amount.amount for line in usage), Decimal(0))
     tax: dict[str, Decimal] = defaultdict(Decimal)
@@ -197,7 +198,8 @@ def _post(
     )
 
 
-def _freeze(invoice: Invoice, customer: Customer, settled: Settled, entry: Entry | None, at: datetime) -> None:
+def freeze(invoice: Invoice, customer: Customer, settled: Settled, entry: Entry | None, at: datetime) -> None:
+    """Number a draft and make it final with these sums: open, or paid when nothing is due. Locks the series, last."""
     sums = settled.sums
     fields = {
         "number": _next_number(settings.INVOICE_NUMBER_PREFIX),

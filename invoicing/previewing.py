@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from billing_ops.kit.errors import InvalidInput
 from billing_ops.kit.periods import Period
-from invoicing import charges, taxing
+from invoicing import charges, overages, taxing
+from invoicing.models import Invoice, InvoiceLine
 from invoicing.rules import totals
 from ledger import balances, crediting
 from plans import subscriptions
@@ -31,7 +32,10 @@ class PreviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One currency's preview: usage as of ``at``, with the largest metering lag behind it."""
+    """One currency's preview: usage as of ``at``, with the largest metering lag behind it.
+
+    ``overage`` is the use beyond credits that the bill would take up, ``overage_line`` what credits and tax make of it.
+    """
 
     currency: str
     until: datetime
@@ -40,6 +44,8 @@ class Preview:
     lines: tuple[PreviewLine, ...]
     sums: totals.Totals
     tax_note: str
+    overage: overages.Overage | None = None
+    overage_line: totals.LineTotal | None = None
 
 
 def preview(*, customer: Customer, until: datetime, at: datetime) -> list[Preview]:
@@ -52,6 +58,8 @@ def preview(*, customer: Customer, until: datetime, at: datetime) -> list[Previe
     found: dict[str, list[charges.Charge]] = defaultdict(list)
     for subscription in charges.subscriptions_of(customer):
         found[subscription.version.currency] += _charges(subscription, until, at)
+    if _beyond_credits(customer, customer.currency):
+        found[customer.currency] += []
     return [_add_up(customer, currency, rows, until, at) for currency, rows in sorted(found.items())]
 
 
@@ -74,20 +82,31 @@ def _usage(item: SubscriptionItem, span: Period, until: datetime, at: datetime) 
     return [charges.usage_charge(item, span, at=at, until=until)]
 
 
+def _beyond_credits(customer: Customer, currency: str) -> overages.Overage | None:
+    """Use beyond credits, unless a draft has it already."""
+    drafts = InvoiceLine.objects.filter(invoice__customer=customer, invoice__status=Invoice.Status.DRAFT)
+    if drafts.filter(kind=InvoiceLine.Kind.OVERAGE, currency=currency).exists():
+        return None
+    return overages.to_bill(customer_key=customer.key, currency=currency)
+
+
 def _add_up(customer: Customer, currency: str, rows: list[charges.Charge], until: datetime, at: datetime) -> Preview:
-    amounts = [row.amounts.amount for row in rows]
+    beyond = _beyond_credits(customer, currency)
+    amounts = [row.amounts.amount for row in rows] + ([beyond.amount] if beyond else [])
+    features = [row.item.price.key for row in rows] + ([""] if beyond else [])
     needs = [
-        crediting.Need(ref=str(index), feature=row.item.price.key, amount=need)
-        for index, (row, need) in enumerate(zip(rows, totals.remaining_need(amounts), strict=True))
+        crediting.Need(ref=str(index), feature=feature, amount=need)
+        for index, (feature, need) in enumerate(zip(features, totals.remaining_need(amounts), strict=True))
         if need
     ]
     credits: dict[str, Decimal] = defaultdict(Decimal)
     for use in crediting.quote(customer_key=customer.key, currency=currency, needs=needs, at=at):
         credits[use.ref] += use.amount
-    paid = [credits[str(index)] for index in range(len(rows))]
+    paid = [credits[str(index)] for index in range(len(amounts))]
     tax = taxing.resolve(customer, currency, [a - c for a, c in zip(amounts, paid, strict=True)])
+    line_totals = [totals.LineTotal(a, c, t.amount) for a, c, t in zip(amounts, paid, tax.lines, strict=True)]
     sums = totals.add_up(
-        [totals.LineTotal(a, c, t.amount) for a, c, t in zip(amounts, paid, tax.lines, strict=True)],
+        line_totals,
         customer_balance=balances.of(customer_key=customer.key, unit=currency).customer_balance,
     )
     return Preview(
@@ -95,7 +114,9 @@ def _add_up(customer: Customer, currency: str, rows: list[charges.Charge], until
         until=until,
         as_of=at,
         lag_seconds=max((row.lag_seconds for row in rows), default=Decimal(0)),
-        lines=tuple(PreviewLine(r, c, t.amount) for r, c, t in zip(rows, paid, tax.lines, strict=True)),
+        lines=tuple(PreviewLine(row, one.credits, one.tax) for row, one in zip(rows, line_totals, strict=False)),
         sums=sums,
         tax_note=tax.note,
+        overage=beyond,
+        overage_line=line_totals[-1] if beyond else None,
     )

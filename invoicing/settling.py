@@ -20,6 +20,7 @@ from moneyed import Money
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError
+from invoicing import fulfilling
 from invoicing.models import Invoice, Payment, PaymentAttempt, StripeObject
 from invoicing.rules.settlement import Share, from_processor, spread
 from invoicing.stripe import gateway
@@ -97,6 +98,7 @@ def _apply(invoice: Invoice, mirror: gateway.Mirror, at: datetime) -> None:
 def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime) -> None:
     """Post the cash, settle the invoice and those carried with it, and keep the rest as customer balance."""
     invoices = [invoice, *Invoice.objects.select_for_update().filter(collected_with=invoice).order_by("pk")]
+    fulfilling.lock(invoices, at=at)
     amount = from_processor(payment.amount_minor, invoice.currency)
     open_amounts = [one.open_amount.amount if _is_payable(one) else Decimal(0) for one in invoices]
     shares = spread(amount.amount, open_amounts)
@@ -127,20 +129,21 @@ def _post_payment(invoice: Invoice, payment: gateway.MirrorPayment, at: datetime
         recorded_at=at,
     )
     for one, share in zip(invoices, shares.parts, strict=True):
-        _settle(one, share, payment.paid_at)
+        _settle(one, share, payment.paid_at, at)
 
 
 def _is_payable(invoice: Invoice) -> bool:
     return invoice.status in _PAYABLE
 
 
-def _settle(invoice: Invoice, share: Share, paid_at: datetime) -> None:
+def _settle(invoice: Invoice, share: Share, paid_at: datetime, at: datetime) -> None:
     if not share.amount:
         return
     paid = invoice.amount_paid.amount + share.amount
     if share.settles:
         move_invoice(invoice, Invoice.Status.PAID, amount_paid=paid, paid_at=paid_at)
         failing.clear(task=COLLECT, subject=invoice.public_id)
+        fulfilling.fulfil(invoice, paid_at=paid_at, at=at, actor=STRIPE)
     else:
         Invoice.objects.filter(pk=invoice.pk).update(amount_paid=paid)
         invoice.refresh_from_db()  # another payment of the same news may follow

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from billing_ops.kit import clock
 from billing_ops.kit.actor import system
-from invoicing import billing
+from invoicing import auto_topping_up, billing
 from invoicing.models import Invoice
 from invoicing.stripe import handling, sweeping
 
@@ -42,6 +42,20 @@ def collect(public_id: str) -> None:
 def accrue() -> None:
     """Bring accrued usage and recognised fees up to now."""
     billing.accrue_all(at=clock.now(), actor=RUN)
+
+
+@shared_task(name="invoicing.auto_top_up")
+def auto_top_up() -> int:
+    """Order the top-ups that rules ask for; how many. Looks only at rules whose customer has something new."""
+    return auto_topping_up.run_due(at=clock.now())
+
+
+@shared_task(name="invoicing.bill_overage")
+def bill_overage() -> None:
+    """Bill use beyond credits of customers whom no period's edge bills."""
+    at = clock.now()
+    billing.bill_overage(at=at, actor=RUN)
+    billing.finalize_due(at=at, actor=RUN)
 
 
 @shared_task(name="invoicing.handle_stripe_event")

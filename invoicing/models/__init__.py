@@ -4,16 +4,21 @@ from invoicing.models.accruals import Accrual, Recognition
 from invoicing.models.invoices import Invoice, InvoiceLine, NumberSeries
 from invoicing.models.payments import Payment, PaymentAttempt
 from invoicing.models.stripe_objects import StripeEvent, StripeObject, StripeSweep
+from invoicing.models.topups import AutoTopUp, AutoTopUpWork, OverageBill, TopUp
 
 __all__ = [
     "Accrual",
+    "AutoTopUp",
+    "AutoTopUpWork",
     "Invoice",
     "InvoiceLine",
     "NumberSeries",
+    "OverageBill",
     "Payment",
     "PaymentAttempt",
     "Recognition",
     "StripeEvent",
     "StripeObject",
     "StripeSweep",
+    "TopUp",
 ]

@@ -1,10 +1,13 @@
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.db import models
 from django.db.models import F, Q
 from moneyed import Money
 
 from billing_ops.kit.fields import AmountField
+
+if TYPE_CHECKING:
+    from plans.models import Price, SubscriptionItem
 
 
 class Invoice(models.Model):
@@ -102,7 +105,9 @@ class InvoiceLine(models.Model):
     """One amount on an invoice, unique by (item, price, service period, revision).
 
     ``kind`` *advance*: the flat fee of a period to come. *usage*: a metered charge of a period that ended; revision 1
-    is the first bill of that period, a later revision bills only the difference that late usage made. ``quantity`` is
+    is the first bill of that period, a later revision bills only the difference that late usage made. *topup*: credit
+    that is bought. *overage*: use beyond credits, or credit that covered such use later (then it is negative). The last
+    two come from no subscription: they have neither item nor price. ``quantity`` is
     the cumulative quantity of the service period, ``cumulative_amount`` its exact rated amount and
     ``unrounded_amount`` this line's exact share; ``amount`` is rounded once. ``rule`` names the rule, ``working`` the
     rating steps, ``watermark`` the last folded or visible batch and ``rated_at`` the instant that it was rated.
@@ -111,13 +116,17 @@ class InvoiceLine(models.Model):
     class Kind(models.TextChoices):
         ADVANCE = "advance", "In advance"
         USAGE = "usage", "Usage"
+        TOPUP = "topup", "Top-up"
+        OVERAGE = "overage", "Overage"
 
     app_privileges: ClassVar[str] = "SELECT, INSERT, UPDATE"
 
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
-    item = models.ForeignKey("plans.SubscriptionItem", on_delete=models.PROTECT, related_name="+")
-    price = models.ForeignKey("plans.Price", on_delete=models.PROTECT, related_name="+")
+    item = models.ForeignKey(
+        "plans.SubscriptionItem", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    price = models.ForeignKey("plans.Price", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
     kind = models.CharField(max_length=16, choices=Kind.choices)
     description = models.CharField(max_length=300)
     service_start = models.DateTimeField()
@@ -146,10 +155,30 @@ class InvoiceLine(models.Model):
             ),
             models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position"),
             models.CheckConstraint(condition=Q(service_end__gt=F("service_start")), name="invoice_line_span"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["advance", "usage"], item__isnull=False, price__isnull=False)
+                | Q(kind__in=["topup", "overage"], item__isnull=True, price__isnull=True),
+                name="invoice_line_comes_from",
+            ),
+            models.UniqueConstraint(fields=["invoice"], condition=Q(kind="overage"), name="invoice_line_one_overage"),
         ]
 
     def __str__(self) -> str:
         return self.description
+
+    @property
+    def agreed_item(self) -> "SubscriptionItem":
+        """The subscription's item that made it; ``ValueError`` for a line that no subscription made."""
+        if self.item is None:
+            raise ValueError(f"no subscription made line {self.pk}")
+        return self.item
+
+    @property
+    def agreed_price(self) -> "Price":
+        """The price of the item that made it; ``ValueError`` for a line that no subscription made."""
+        if self.price is None:
+            raise ValueError(f"no subscription made line {self.pk}")
+        return self.price
 
 
 class NumberSeries(models.Model):

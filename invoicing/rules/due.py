@@ -20,6 +20,11 @@ def trigger_of_late_usage(subscription_key: str, at: datetime) -> str:
     return f"late:{digest}:{at:%Y-%m-%d}"
 
 
+def trigger_of_overage(at: datetime) -> str:
+    """The natural key of an invoice over use beyond credits of a customer whom no edge bills, one a day."""
+    return f"overage:{at:%Y-%m-%d}"
+
+
 def owed_in_advance(begun: Period | None, *, starts_at: datetime, ends_at: datetime | None) -> Period | None:
     """The period whose fee an item owes at the edge where ``begun`` begins: the item is in force at that instant."""
     if begun is None or starts_at > begun.start or (ends_at is not None and ends_at <= begun.start):

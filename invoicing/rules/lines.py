@@ -20,6 +20,8 @@ RULE_ADVANCE = "flat_in_advance"
 RULE_USAGE = "cumulative_usage"
 RULE_DIFFERENCE = "difference_to_billed_usage"
 RULE_SET_ASIDE = "usage_set_aside"
+RULE_TOPUP = "topup"
+RULE_OVERAGE = "overage_beyond_credits"
 
 MAX_AMOUNT = Decimal(10) ** 12
 """A usage line comes to less than this, in any currency: a million millions is a mistake, and the columns of invoices
@@ -33,6 +35,11 @@ RULES: Mapping[str, str] = {
     RULE_DIFFERENCE: (
         "Usage that arrived after its period was billed: the whole period is rated again, rounded once, and only the "
         "difference to what was billed before is charged."
+    ),
+    RULE_TOPUP: "Credit bought in advance; it can be used once this invoice is paid.",
+    RULE_OVERAGE: (
+        "Use that credits did not cover when it happened, less what later credits covered of it, since the last bill: "
+        "summed exactly and rounded once over all bills, half away from zero."
     ),
     RULE_SET_ASIDE: (
         "The period's usage is too large to be true. It is set aside: nothing of it is charged beyond what was billed "

@@ -25,6 +25,9 @@ from billing_ops.kit.http import (
 )
 from invoicing import collecting, finalizing, previewing
 from invoicing.models import Invoice, InvoiceLine, PaymentAttempt
+from invoicing.overages import Overage
+from invoicing.rules.lines import RULE_OVERAGE
+from invoicing.rules.totals import LineTotal
 from plans import customers
 
 router = ApiRouter(tags=["Invoices"])
@@ -62,10 +65,10 @@ class StepOut(Out):
 class LineOut(Out):
     """One line: what was used in which service period, how it was rated, and what it comes to."""
 
-    kind: Literal["advance", "usage"]
+    kind: Literal["advance", "usage", "topup", "overage"]
     description: str
-    subscription: str
-    price: str
+    subscription: str | None = Field(description="Null for a top-up and for use beyond credits.")
+    price: str | None
     meter: str | None
     service_start: InstantOut
     service_end: InstantOut
@@ -237,9 +240,9 @@ def _line(line: InvoiceLine) -> dict[str, Any]:
         "credits_applied", "tax_amount", "rule", "rated_at",
     )  # fmt: skip
     return {name: getattr(line, name) for name in names} | {
-        "subscription": line.item.subscription.key,
-        "price": line.price.key,
-        "meter": line.price.meter.key if line.price.meter else None,
+        "subscription": line.item.subscription.key if line.item else None,
+        "price": line.price.key if line.price else None,
+        "meter": line.price.meter.key if line.price and line.price.meter else None,
         "steps": line.working,
     }
 
@@ -270,6 +273,8 @@ def _preview_out(customer_key: str, found: previewing.Preview) -> PreviewOut:
         }
         for line in found.lines
     ]
+    if found.overage is not None and found.overage_line is not None:
+        lines.append(_overage_line(found, found.overage, found.overage_line))
     return PreviewOut.model_validate(
         sums
         | {
@@ -282,6 +287,27 @@ def _preview_out(customer_key: str, found: previewing.Preview) -> PreviewOut:
             "lines": lines,
         }
     )
+
+
+def _overage_line(found: previewing.Preview, overage: Overage, line: LineTotal) -> dict[str, Any]:
+    return {
+        "kind": "overage",
+        "description": overage.description,
+        "subscription": None,
+        "price": None,
+        "meter": None,
+        "service_start": min((part.first for part in overage.parts), default=found.as_of),
+        "service_end": max((part.last for part in overage.parts), default=found.as_of),
+        "revision": 1,
+        "quantity": Decimal(1),
+        "unrounded_amount": overage.exact,
+        "amount": Money(line.amount, found.currency),
+        "credits_applied": Money(line.credits, found.currency),
+        "tax_amount": Money(line.tax, found.currency),
+        "rule": RULE_OVERAGE,
+        "steps": overage.working(found.currency),
+        "rated_at": found.as_of,
+    }
 
 
 def _attempt_out(attempt: PaymentAttempt) -> AttemptOut:
