@@ -8,17 +8,21 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 from django.conf import settings
 from moneyed import EUR, USD, Money
 
 from billing_ops.demo import traffic
 from billing_ops.demo.cast import CAST, CONTEXT, GENERATED, PLANS, Member
+from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor, system
 from billing_ops.kit.periods import add_months
+from billing_ops.models import Approval
 from invoicing import billing
-from ledger import crediting
-from ledger.rules.limits import Authority
+from ledger import approved, crediting
+from ledger.rules.limits import Above, Authority
+from ledger.rules.terms import Asked, terms_of
 from metering import aggregating, defining, ingesting
 from plans import catalog, enrolling, publishing, subscribing
 from plans.rules.details import CustomerDetails
@@ -26,6 +30,9 @@ from plans.rules.details import CustomerDetails
 DEMO = system("demo")
 _AGENT = Actor("user", "support", "Sam Support")
 _SUPPORT = Authority(roles=("Support",))
+_ALONE = Decimal(100)
+"""What the installation lets support give in one credit."""
+_APPROVER = Actor("user", "finance", "Fay Finance")
 
 
 def play(*, until: datetime, say: Callable[[str], None]) -> None:
@@ -42,6 +49,7 @@ def play(*, until: datetime, say: Callable[[str], None]) -> None:
             say(f"  played until {end:%-d %B %Y}")
         day = end
     billing.accrue_all(at=until, actor=DEMO)
+    _one_waits(until)
     _stripe_clock(None)
 
 
@@ -133,8 +141,37 @@ def _credits(begin: datetime, day: datetime, end: datetime) -> None:
     ):
         at = begin + timedelta(days=joined_days, hours=15)
         if day <= at < end:
-            key = f"demo-{grant['customer_key']}"
-            crediting.grant(key=key, at=at, actor=_AGENT, authority=_SUPPORT, **grant)  # type: ignore[arg-type]
+            _give(cast(Asked, grant), at)
+
+
+def _give(asked: Asked, at: datetime) -> None:
+    """Give credit as support does: above the limit, finance approves it an hour later."""
+    key, terms = f"demo-{asked['customer_key']}", terms_of(asked)
+    if terms.amount <= _ALONE:
+        crediting.grant(key=key, at=at, actor=_AGENT, authority=_SUPPORT, **asked)
+        return
+    row = _ask(asked, key, at)
+    later = at + timedelta(hours=1)
+    seen = approving.preview(approval=row, at=later).fingerprint()
+    approving.approve(approval_id=row.pk, seen=seen, actor=_APPROVER, at=later, note="As agreed with sales.")
+
+
+def _ask(asked: Asked, key: str, at: datetime) -> Approval:
+    above = Above("per_credit", "Support", limit=_ALONE, left=_ALONE)
+    return approved.ask_for_credit(terms=terms_of(asked), above=above, key=key, actor=_AGENT, at=at)
+
+
+def _one_waits(at: datetime) -> None:
+    """Something for finance to decide on the first day."""
+    asked: Asked = {
+        "customer_key": "juniper",
+        "kind": "goodwill",
+        "amount": Money(Decimal(180), USD),
+        "reason_code": "billing_error",
+        "ticket": "SUP-2410",
+        "note": "Charged twice for the same month before they moved to us; they have the statement.",
+    }
+    _ask(asked, "demo-waits", at - timedelta(hours=5))
 
 
 def _stripe_clock(instant: datetime | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.approvals import OWN_DOMAIN, SPLITTING
 from billing_ops.models import Approval, AuditEntry
-from ledger import approved, crediting, limiting
+from ledger import approved, crediting, limiting, posting
 from ledger.limiting import AboveLimit
 from ledger.models import CreditGrant, CreditLimit, Entry, LimitUse
 from ledger.rules import limits, movements
@@ -491,3 +492,49 @@ def _decided(row: Approval) -> None:
         AT,
         row.pk,
     )
+
+
+# The trigger and the rule --------------------------------------------------------------------------------------------
+
+_RULE_OF = {
+    "ledger_limit_per_credit": "per_credit",
+    "ledger_limit_per_agent_day": "per_agent_day",
+    "ledger_limit_per_customer_30_days": "per_customer_30_days",
+    "ledger_limit_splitting": "splitting",
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_trigger_decides_as_the_rule_does(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Three weeks of credits of every size, to few customers, by few agents: both say the same to each."""
+    chance = Random(seed)  # noqa: S311  # no secret
+    monkeypatch.setattr(limiting, "enforce", lambda **_: "Support")
+    at, outcomes = AT, set()
+    for number in range(160):
+        at += timedelta(hours=chance.choice((0, 0, 0, 0, 0, 0, 1, 5, 30)))
+        actor = Actor("user", f"agent-{chance.randrange(2)}")
+        customer, amount = f"cus-{chance.randrange(20)}", chance.choice((1, 34, 50, 99, 100, 101))
+        terms = Terms(customer_key=customer, kind="goodwill", amount=Decimal(amount), unit="USD", reason_code="outage")
+        found = limiting.check(terms=terms, actor=actor, authority=SUPPORT, at=at)
+        refused_by = ""
+        try:
+            with transaction.atomic():
+                give(f"k{number}", str(amount), customer=customer, actor=actor, at=at)
+        except DatabaseError as error:
+            refused_by = _RULE_OF[posting.violated_rule(error)]
+        assert refused_by == (found.rule if isinstance(found, Above) else ""), (number, terms, found)
+        outcomes.add(refused_by)
+    assert outcomes == {"", *_RULE_OF.values()}
+
+
+def test_the_trigger_alone_keeps_the_limit_however_many_come_at_once(
+    fresh_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without our locks and our check, as somebody would write who goes round them."""
+    monkeypatch.setattr(limiting, "enforce", lambda **_: "Support")
+    monkeypatch.setattr(limiting, "lock_agent", lambda _: None)
+    answers = all_at_once(16, lambda n: give(f"k{n}", "60", customer=f"cus-{n}"))
+    made = [one for one in answers if isinstance(one, CreditGrant)]
+    others = {posting.violated_rule(one) for one in answers if not isinstance(one, CreditGrant)}
+    assert (len(made), others) == (8, {"ledger_limit_per_agent_day"})
