@@ -40,6 +40,8 @@ _MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
                 "invoicing.view_paymentattempt",
             ),
             Entry("Journal", "menu_book", "admin:console_journal", "ledger.view_journal"),
+            Entry("Periods", "event_available", "admin:console_periods", "ledger.view_period"),
+            Entry("Trial balance", "balance", "admin:console_trial_balance", "ledger.view_journal"),
             Entry("Accounts", "account_balance", "admin:ledger_account_changelist", "ledger.view_account"),
         ),
     ),

@@ -41,20 +41,25 @@ def _page(route: str, name: str, view: View, permission: str, *methods: str) -> 
 
 def _pages() -> list[Page]:
     from billing_ops.console import (
+        account_page,
         approvals_page,
         credit_page,
         customer_page,
+        entry_page,
         explain_page,
+        grant_page,
         invoice_page,
         journal_page,
         keys_page,
         limits_page,
+        periods_page,
+        trial_balance_page,
         usage_pages,
     )
 
     customer, invoice, journal = "plans.view_customer", "invoicing.view_invoice", "ledger.view_journal"
     usage, keys = "metering.investigate_usage", "billing_ops.manage_apikey"
-    approvals = "billing_ops.view_approval"
+    approvals, closing = "billing_ops.view_approval", "ledger.close_period"
     form = ("GET", "HEAD", "POST")
     return [
         _page("customers/<int:pk>/", "console_customer", customer_page.customer_page, customer),
@@ -78,7 +83,12 @@ def _pages() -> list[Page]:
         _page("lines/<int:pk>/explain/", "console_explain", explain_page.line_page, invoice),
         _page("lines/<int:pk>/explain/events/", "console_explain_events", explain_page.events_page, invoice),
         _page("journal/", "console_journal", journal_page.journal_page, journal),
-        _page("accounts/<int:pk>/", "console_account", journal_page.account_page, journal),
+        _page("accounts/<int:pk>/", "console_account", account_page.account_page, journal),
+        _page("entries/<uuid:public_id>/", "console_entry", entry_page.entry_page, journal),
+        _page("trial-balance/", "console_trial_balance", trial_balance_page.trial_balance_page, journal),
+        _page("trial-balance/export/", "console_ledger_export", trial_balance_page.export, journal, "POST"),
+        _page("grants/<int:pk>/", "console_grant", grant_page.grant_page, "ledger.view_creditgrant"),
+        _page("customers/<int:pk>/statement/", "console_statement", account_page.customer_statement, customer),
         _page("events/", "console_events", usage_pages.events_page, usage),
         _page("events/one/", "console_event", usage_pages.event_page, usage),
         _page("uncounted/", "console_uncounted", usage_pages.uncounted_page, usage),
@@ -90,6 +100,10 @@ def _pages() -> list[Page]:
         _page("approvals/<int:pk>/withdraw/", "console_approval_withdraw", approvals_page.withdraw, approvals, "POST"),
         _page("limits/", "console_limits", limits_page.limits_page, "ledger.view_creditlimit"),
         _page("limits/set/", "console_limit_set", limits_page.set_limit, "ledger.set_limits", "POST"),
+        _page("periods/", "console_periods", periods_page.periods_page, "ledger.view_period"),
+        _page("periods/<int:pk>/soft-close/", "console_period_soft_close", periods_page.soft_close, closing, "POST"),
+        _page("periods/<int:pk>/close/", "console_period_close", periods_page.close, closing, "POST"),
+        _page("periods/<int:pk>/reopen/", "console_period_reopen", periods_page.ask_to_reopen, closing, "POST"),
         _page("keys/", "console_keys", keys_page.keys_page, "billing_ops.view_apikey"),
         _page("keys/create/", "console_key_create", keys_page.create_key, keys, "POST"),
         _page("keys/<int:pk>/revoke/", "console_key_revoke", keys_page.revoke_key, keys, "POST"),

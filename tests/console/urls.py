@@ -48,7 +48,7 @@ def address(name: str, desk: "Desk") -> Address:
 def _key(name: str, desk: "Desk") -> str:
     from billing_ops.models import ApiKey, Approval, AuditEntry, FailedWork
     from invoicing.models import PaymentAttempt, StripeEvent
-    from ledger.models import Account, CreditGrant
+    from ledger.models import Account, CreditGrant, Entry, Period
     from metering.models import Meter
     from plans.models import Plan, PlanVersion, Subscription
 
@@ -61,6 +61,7 @@ def _key(name: str, desk: "Desk") -> str:
         "console_invoice_print": desk.paid().pk,
         "console_invoice_finalize": desk.paid().pk,
         "console_invoice_collect": desk.paid().pk,
+        "console_statement": desk.acme.pk,
         "console_explain": desk.usage_line().pk,
         "console_explain_events": desk.usage_line().pk,
     }
@@ -71,6 +72,7 @@ def _key(name: str, desk: "Desk") -> str:
         "metering_meter_change": Meter,
         "ledger_account_change": Account,
         "console_account": Account,
+        "console_grant": CreditGrant,
         "ledger_creditgrant_change": CreditGrant,
         "invoicing_paymentattempt_change": PaymentAttempt,
         "invoicing_stripeevent_change": StripeEvent,
@@ -78,6 +80,9 @@ def _key(name: str, desk: "Desk") -> str:
         "billing_ops_auditentry_change": AuditEntry,
         "billing_ops_failedwork_change": FailedWork,
         "console_key_revoke": ApiKey,
+        "console_period_soft_close": Period,
+        "console_period_close": Period,
+        "console_period_reopen": Period,
         "console_approval": Approval,
         "console_approval_approve": Approval,
         "console_approval_reject": Approval,
@@ -85,4 +90,6 @@ def _key(name: str, desk: "Desk") -> str:
     }
     if name in first:
         return str(first[name]._default_manager.order_by("pk")[0].pk)
+    if name == "console_entry":
+        return str(Entry.objects.order_by("pk")[0].public_id)
     return str(rows.get(name, ""))

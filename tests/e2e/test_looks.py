@@ -32,6 +32,7 @@ def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
         "explain": ("finance", f"/console/lines/{line}/explain/"),
         "explain-events": ("finance", f"/console/lines/{line}/explain/events/?from=2025-01-06T00&span=day"),
         "journal": ("finance", "/console/journal/"),
+        "periods": ("finance", "/console/periods/"),
         "account": ("finance", "/console/accounts/1/"),
         "accounts": ("finance", "/console/ledger/account/"),
         "approvals": ("finance", "/console/approvals/"),
