@@ -1,11 +1,11 @@
-"""Recompute the books' invariants where nobody waits, and keep every violation in sight until it is gone."""
+"""Verify the books and their seals where nobody waits, and keep every violation in sight until it is gone."""
 
 from datetime import datetime
 
 from billing_ops.kit import failing
 from billing_ops.kit.errors import BillingError
 from billing_ops.models import FailedWork
-from ledger import proofs
+from ledger import verifying
 
 TASK = "ledger.prove"
 """The task under which violations are kept as failed work; a proof that finds them gone clears them."""
@@ -20,8 +20,11 @@ class InvariantBroken(BillingError):
 
 
 def prove(*, at: datetime, limit: int = 100) -> int:
-    """Note each violation as failed work, clear those that are gone; the number found (at most ``limit``)."""
-    found = proofs.violations(limit=limit)
+    """Note each violation as failed work, clear those that are gone; the number found.
+
+    At most ``limit`` violations of the invariants are looked at. Call it outside of a transaction.
+    """
+    found = verifying.verify(limit=limit).violations
     subjects = {f"{one.rule} {one.subject}"[:128]: one.detail for one in found}
     for subject, detail in subjects.items():
         failing.note(task=TASK, subject=subject, error=InvariantBroken(f"{subject}: {detail}"), at=at)
