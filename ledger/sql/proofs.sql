@@ -147,6 +147,29 @@ SELECT * FROM (
       LEFT JOIN ledger_line out ON out.entry_id = i.entry_id AND out.account_id = o.account_id
      GROUP BY g.from_grant_id HAVING sum(out.amount) IS DISTINCT FROM sum(g.amount)
     UNION ALL
+    -- APPROVED: an entry that needs an approval has one that another person gave, and that was used for it alone
+    SELECT 'APPROVED', 'entry ' || e.id, CASE WHEN a.id IS NULL THEN 'has no approval' ELSE 'names approval ' || a.id
+                 || ', ' || a.status || ' and used for ' || coalesce(nullif(a.used_for, ''), 'nothing') END
+      FROM ledger_entry e
+      JOIN ledger_event_type t ON t.code = e.event_type
+      LEFT JOIN billing_ops_approval a ON a.id = e.approval_id
+     WHERE (e.approval_id IS NOT NULL OR t.needs_approval)
+       AND (a.status = 'approved' AND a.used_for = 'entry:' || e.public_id
+            AND a.decided_by_id <> a.requested_by_id) IS NOT TRUE
+    UNION ALL
+    SELECT 'APPROVED', 'approval ' || id, 'its hash is not that of its content'
+      FROM billing_ops_approval WHERE content_hash <> encode(sha256(convert_to(subject::text, 'UTF8')), 'hex')
+    UNION ALL
+    -- LIMITED: since there are limits, what a person or a key gave was approved or counts against them as it was given
+    SELECT 'LIMITED', 'grant ' || g.id, 'given by ' || g.requested_by_type || ' ' || g.requested_by_id || ' on no authority'
+      FROM ledger_credit_grant g
+      JOIN ledger_line l ON l.account_id = g.account_id AND l.account_version = 1
+      JOIN ledger_entry e ON e.id = l.entry_id AND e.event_type = 'credit.granted'
+      LEFT JOIN ledger_limit_use u ON u.grant_id = g.id
+     WHERE g.requested_by_type IN ('user', 'api_key') AND g.approval_id IS NULL
+       AND g.recorded_at > (SELECT min(recorded_at) FROM ledger_credit_limit)
+       AND (u.amount, u.unit, u.agent_id) IS DISTINCT FROM (g.amount, g.unit, g.requested_by_id)
+    UNION ALL
     -- ROLLUP: the roll-ups are what the rolled-up lines add up to, by account and by code
     SELECT 'ROLLUP', 'account ' || account_id || ' ' || effective_on || ' written ' || recorded_on,
            'rolled up less lines: debits ' || sum(debits) || ', credits ' || sum(credits) || ', lines ' || sum(lines)

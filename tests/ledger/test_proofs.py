@@ -1,10 +1,19 @@
 """The proofs find what is wrong: each invariant is broken by the owner, with the triggers switched off."""
 
+from decimal import Decimal
+from typing import Any
+
+from moneyed import Money
+
 from billing_ops.celery import app
+from billing_ops.kit import approving
+from billing_ops.kit.actor import Actor
 from billing_ops.models import FailedWork
-from ledger import posting, proofs, proving, tasks
+from ledger import approved, crediting, posting, proofs, proving, tasks
 from ledger.queries import statement
-from tests.ledger.books import AT, ROBOT, accrue, give, spend
+from ledger.rules.limits import Above
+from ledger.rules.terms import Asked, terms_of
+from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, accrue, give, spend
 from tests.support.database import Database
 
 _MORE_IN_ONE_LINE = (
@@ -20,12 +29,26 @@ SABOTAGE = {
     "I10": "UPDATE ledger_credit_grant SET amount = amount + 1",
     "I11": "UPDATE ledger_balance SET credits = credits + 1",
     "I12": "UPDATE ledger_credit_draw_allocation SET amount = amount - 1",
+    "APPROVED": "UPDATE billing_ops_approval SET used_for = 'entry:another'",
+    "LIMITED": "UPDATE ledger_limit_use SET amount = amount - 1",
     "I8": "ALTER TABLE ledger_entry DROP CONSTRAINT ledger_entry_one_per_key;"
     " UPDATE ledger_entry SET idempotency_key = 'same'",
 }
 
 
-def test_each_broken_invariant_is_found(fresh_db: Database) -> None:
+def _given_alone_and_by_approval() -> None:
+    asked: Asked = {"customer_key": "c", "kind": "goodwill", "amount": Money("5.00", "USD"), "reason_code": "outage"}
+    crediting.grant(key="alone", actor=AGENT, at=AT, authority=SUPPORT, **asked)
+    above = Above("per_credit", "Support", Decimal(100), Decimal(100))
+    terms = terms_of({**asked, "amount": Money("500.00", "USD")})
+    row = approved.ask_for_credit(terms=terms, above=above, key="k", actor=AGENT, at=AT)
+    seen = approving.preview(approval=row, at=AT).fingerprint()
+    approving.approve(approval_id=row.pk, seen=seen, actor=Actor("user", "bob"), at=AT)
+
+
+def test_each_broken_invariant_is_found(fresh_db: Database, settings: Any) -> None:
+    settings.CREDIT_HOLDER_CHECK = ""
+    _given_alone_and_by_approval()
     accrue("a", "3")
     give("g", "5")
     spend("inv", "2")
@@ -34,7 +57,8 @@ def test_each_broken_invariant_is_found(fresh_db: Database) -> None:
     assert proofs.violations() == []
     with fresh_db.connect(role="admin", autocommit=False) as admin:
         for rule, sabotage in SABOTAGE.items():
-            for table in ("entry", "line", "balance", "credit_grant", "credit_draw_allocation"):
+            admin.execute("ALTER TABLE billing_ops_approval DISABLE TRIGGER USER")
+            for table in ("entry", "line", "balance", "credit_grant", "credit_draw_allocation", "limit_use"):
                 admin.execute(f"ALTER TABLE ledger_{table} DISABLE TRIGGER USER")
             admin.execute(sabotage)
             found = admin.execute(statement("proofs"), {"limit": 100}).fetchall()
