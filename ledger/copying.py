@@ -99,10 +99,10 @@ def entry_text(book_id: int, rows: Sequence[Decided]) -> str:
         if last is None or not _signed_alike(draft, last):
             signed = _signature(draft)
         last = draft
-        metadata = _clean(json.dumps(dict(draft.metadata))) if draft.metadata else "{}"
+        metadata = clean(json.dumps(dict(draft.metadata))) if draft.metadata else "{}"
         lines.append(
-            f"{row.id}\t{row.public_hex}\t{book_id}\t{_clean(draft.source)}\t{_clean(draft.key)}\t{_clean(draft.movement)}\t"
-            f"{dated}\t{len(draft.lines)}\t{_null(draft.reverses_id)}\t{_clean(draft.customer_key)}\t"
+            f"{row.id}\t{row.public_hex}\t{book_id}\t{clean(draft.source)}\t{clean(draft.key)}\t{clean(draft.movement)}\t"
+            f"{dated}\t{len(draft.lines)}\t{_null(draft.reverses_id)}\t{clean(draft.customer_key)}\t"
             f"{_refs(draft.refs) if draft.refs else _NO_REFS}\t{signed}\t{metadata}\n"
         )
     return "".join(lines)
@@ -126,16 +126,17 @@ def _signed_alike(one: EntryDraft, two: EntryDraft) -> bool:
 
 def _signature(draft: EntryDraft) -> str:
     return (
-        f"{draft.actor.type}\t{_clean(draft.actor.id)}\t{_clean(draft.reason_code)}\t{_clean(draft.reason_note)}\t"
-        f"{_clean(draft.ticket)}\t{_null(draft.approval_id)}\t{_null(draft.fx_rate)}"
+        f"{draft.actor.type}\t{clean(draft.actor.id)}\t{clean(draft.reason_code)}\t{clean(draft.reason_note)}\t"
+        f"{clean(draft.ticket)}\t{_null(draft.approval_id)}\t{_null(draft.fx_rate)}"
     )
 
 
 def _refs(refs: Mapping[str, str]) -> str:
-    return "\t".join([_clean(refs.get(name, "")) for name in ("invoice", "grant", "stripe", "batch")])
+    return "\t".join([clean(refs.get(name, "")) for name in ("invoice", "grant", "stripe", "batch")])
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """A text in the text format of COPY."""
     return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)
 
 

@@ -1,180 +1,244 @@
-"""Use credit: plan what pays for what, and remember it as draws before the entry that posts it."""
+"""Draw credit for what is used, as it is used: all or nothing, partly, or with the rest owed as overage.
+
+A batch of orders (one transaction):
+
+1. keep the period from being closed, and lock the wallets in one order;
+2. recognise orders whose key their wallet remembers: the same order is answered as then, a refusal too; another order
+   under the key is told what differs;
+3. undo booked expiries of credit that was in force when something was used, and let what was held too long go if
+   credit is short;
+4. decide in memory, in the order of the batch and the documented burn order;
+5. copy draws and allocations in under the reserved ids of their entries, and post one entry a wallet and day.
+
+Each order has its own answer. What the database refuses is narrowed down by halves: it harms only itself.
+For the needs of an invoice, which post with it, see ``applying``.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, transaction
 
-from billing_ops.kit.errors import IdempotencyMismatch, InvalidInput
-from ledger import posting
-from ledger.models import CreditDraw, CreditDrawAllocation, CreditWallet
-from ledger.queries import statement
-from ledger.rules import movements
-from ledger.rules.burndown import Need, Purse, Taken, burn
-from ledger.rules.entries import LineSpec
-from ledger.rules.movements import CreditUse
+from billing_ops.kit.actor import Actor
+from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
+from ledger import drawn, lapsing, posting, units, wallets
+from ledger.applying import Applied, DrawDiffers, apply, lines_of, quote, uses_of
+from ledger.drawn import Drawn
+from ledger.models import Entry
+from ledger.rules import draws
+from ledger.rules.burndown import Burning
+from ledger.rules.draws import Decided, Order, Policy, Rate
+from ledger.rules.worth import is_own
+from ledger.units import NoRate
+from ledger.wallets import Source
+from ledger.wallets import lock as lock_wallet
+
+__all__ = [
+    "Applied",
+    "DrawDiffers",
+    "DrawRefused",
+    "Drawn",
+    "KeyTaken",
+    "NoRate",
+    "Order",
+    "Policy",
+    "apply",
+    "draw",
+    "draw_many",
+    "lines_of",
+    "lock_wallet",
+    "quote",
+    "rates_of",
+    "uses_of",
+]
 
 
-class DrawDiffers(IdempotencyMismatch):
-    """Credit was applied under this key for other needs."""
+class KeyTaken(IdempotencyMismatch):
+    """A draw with this key is there and asked for something else; ``details["differs"]`` names the fields."""
 
     code = "credit.draw_differs"
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What one need takes from one grant. ``entry_id`` is reserved for the entry that will post it (0 in a quote)."""
+class DrawRefused(Conflict):
+    """The books refused a draw; it is not remembered, so the same order may be sent again."""
 
-    ref: str
-    grant_id: int
-    kind: str
-    amount: Decimal
-    dimension: str
-    customer_key: str
-    unit: str
-    entry_id: int = 0
+    code = "credit.draw_refused"
+    remedy = "Send the same draw again; if it is refused again, show support the rule."
 
 
-def lock_wallet(customer_key: str, unit: str) -> int:
-    """Lock a customer's credits in one unit until the transaction ends, and return the wallet's id."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT ledger_lock_wallet(%s, %s)", [customer_key, unit])
-        return int(cursor.fetchone()[0])
-
-
-def quote(*, customer_key: str, currency: str, needs: Sequence[Need], at: datetime) -> list[Applied]:
-    """What :func:`apply` would take now, without writing or locking."""
-    _check(needs)
-    wallet = CreditWallet.objects.filter(customer_key=customer_key, unit=currency).first()
-    if wallet is None:
-        return []
-    purses, dimensions = _purses(wallet.pk)
-    return [_applied(taken, dimensions, (customer_key, currency), 0) for taken in burn(needs, purses, at=at)]
-
-
-def apply(
+def draw(
     *,
     customer_key: str,
-    currency: str,
-    needs: Sequence[Need],
-    at: datetime,
+    unit: str,
+    amount: Decimal,
+    feature: str,
     key: str,
-    effective_at: datetime | None = None,
-) -> list[Applied]:
-    """Let needs take credit, in the documented order, and remember each need with what it got.
+    at: datetime,
+    actor: Actor,
+    used_at: datetime | None = None,
+    usage_ref: str = "",
+    policy: Policy = "all",
+) -> Drawn:
+    """Draw an amount of a customer's credit; inside a transaction of the caller's it is posted in that one.
 
-    Call it in the transaction that then posts the entry with :func:`lines_of` (or :func:`uses_of`) among its lines,
-    dated ``effective_at`` (default ``at``): the draws are written under that entry's reserved id, and a transaction
-    that does not post it cannot commit. The same key returns what was taken then; a need that got nothing gets
-    nothing again. Raises :class:`DrawDiffers`.
+    A refusal is an answer (``outcome``), not an error: it is remembered, and the same key gets it again. Raises
+    :class:`KeyTaken`, :class:`NoRate`, ``InvalidDraw``, what ``CREDIT_HOLDER_CHECK`` raises, and as ``posting.post``.
     """
-    _check(needs)
-    with transaction.atomic():
-        posting.enter_period(effective_at=effective_at or at)
-        if not CreditWallet.objects.filter(customer_key=customer_key, unit=currency).exists():
-            return []  # who never had credit has nothing to remember
-        wallet = lock_wallet(customer_key, currency)
-        earlier = list(CreditDraw.objects.filter(wallet=wallet, idempotency_key=key).order_by("pk"))
-        if earlier:
-            _same_needs(earlier, needs, key)
-            return _remembered(earlier, needs, (customer_key, currency))
-        purses, dimensions = _purses(wallet)
-        taken = burn(needs, purses, at=at)
-        entry_id = posting.reserve_entry_id() if taken else None
-        _remember(taken, needs, wallet=wallet, key=key, at=at, entry_id=entry_id)
-        return [_applied(row, dimensions, (customer_key, currency), entry_id or 0) for row in taken]
+    order = Order(customer_key, unit, amount, key, feature, used_at, usage_ref, policy)
+    (answer,) = draw_many(orders=[order], at=at, actor=actor)
+    if isinstance(answer, BillingError):
+        raise answer
+    return answer
 
 
-def uses_of(applied: Sequence[Applied]) -> list[CreditUse]:
-    """What was applied, by grant, as ``movements.invoice_finalized(credits=…)`` takes it."""
-    sums: dict[tuple[str, str, int], Decimal] = defaultdict(Decimal)
-    for row in applied:
-        sums[row.kind, row.dimension, row.entry_id] += row.amount
-    return [CreditUse(kind, dimension, total, entry_id or None) for (kind, dimension, entry_id), total in sums.items()]
+def draw_many(*, orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | BillingError]:
+    """Draw for many orders, of one customer or several; the answers are in their order, each its own."""
+    answers: list[Drawn | BillingError] = []
+    fine: list[int] = []
+    for position, order in enumerate(orders):
+        try:
+            draws.check(order, at=at)
+            draws.not_a_settlement(order)
+            fine.append(position)
+            answers.append(_UNANSWERED)
+        except BillingError as error:
+            answers.append(error)
+    for position, answer in zip(fine, _by_halves([orders[each] for each in fine], at, actor), strict=True):
+        answers[position] = answer
+    return answers
 
 
-def lines_of(applied: Sequence[Applied]) -> tuple[LineSpec, ...]:
-    """The journal lines of what was applied: the side that pays."""
-    if not applied:
-        return ()
-    first = applied[0]
-    return movements.credit_used(customer_key=first.customer_key, unit=first.unit, uses=uses_of(applied))
+_UNANSWERED = DrawRefused("Not answered.")
 
 
-def _check(needs: Sequence[Need]) -> None:
-    refs = [need.ref for need in needs]
-    if len(set(refs)) != len(refs):
-        raise InvalidInput("needs: the same ref stands twice.", field="needs")
-    if any(need.amount <= 0 for need in needs):
-        raise InvalidInput("needs: an amount is not positive.", field="needs")
+def _by_halves(orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | BillingError]:
+    if not orders:
+        return []
+    try:
+        with transaction.atomic():
+            return _draw(orders, at, actor)
+    except (BillingError, IntegrityError, DataError) as error:
+        if len(orders) == 1:
+            return [error if isinstance(error, BillingError) else _explained(error)]
+    middle = len(orders) // 2
+    return [*_by_halves(orders[:middle], at, actor), *_by_halves(orders[middle:], at, actor)]
 
 
-def _purses(wallet_id: int) -> tuple[list[Purse], dict[int, str]]:
-    """The wallet's grants of which something is available, and the dimension of each one's account."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement("open_grants"), {"wallet": wallet_id})
-        rows = cursor.fetchall()
-    purses = [Purse(r[0], r[1], r[2], r[3], r[4], tuple(r[5]), r[6]) for r in rows]
-    return purses, {row[0]: str(row[7]) for row in rows}
+def _explained(error: Exception) -> BillingError:
+    rule = posting.violated_rule(error) or "data"
+    return DrawRefused(f"The database refused the draw: {rule}.", rule=rule)
 
 
-def _applied(taken: Taken, dimensions: dict[int, str], wallet: tuple[str, str], entry_id: int) -> Applied:
-    return Applied(taken.ref, taken.grant_id, taken.kind, taken.amount, dimensions[taken.grant_id], *wallet, entry_id)
+def _draw(orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | BillingError]:
+    posting.enter_period(effective_at=at)
+    owners = {(order.customer_key, order.unit) for order in orders}
+    locked, unknown = wallets.lock_many(owners)
+    known = drawn.by_key([(locked.get((order.customer_key, order.unit), 0), order.key) for order in orders])
+    answers: dict[int, Drawn | BillingError] = {}
+    fresh: dict[tuple[int, str], int] = {}
+    again: list[tuple[int, int]] = []
+    rates = rates_of(orders, at=at)
+    for position, order in enumerate(orders):
+        owner = (order.customer_key, order.unit)
+        if owner in unknown:
+            answers[position] = unknown[owner]
+        elif position in known:
+            answers[position] = _as_then(order, known[position])
+        elif order.policy == "overage" and isinstance(rate := rates[order.unit], NoRate):
+            answers[position] = rate
+        else:
+            first = fresh.setdefault((locked[owner], order.key), position)
+            if first != position:
+                again.append((position, first))
+    if fresh:
+        asked = {wallet: owner for owner, wallet in locked.items()}
+        decided = _decide([(wallet, orders[position]) for (wallet, _), position in fresh.items()], rates, at, actor)
+        written = drawn.write(decided, owners=asked, at=at, actor=actor)
+        answers.update(zip(fresh.values(), written, strict=True))
+    for position, first in again:
+        answers[position] = _as_then(orders[position], answers[first])
+    return [answers[position] for position in range(len(orders))]
 
 
-def _remember(
-    taken: Sequence[Taken], needs: Sequence[Need], *, wallet: int, key: str, at: datetime, entry_id: int | None
-) -> None:
-    got: dict[str, Decimal] = defaultdict(Decimal)
-    for row in taken:
-        got[row.ref] += row.amount
-    draws = CreditDraw.objects.bulk_create(
-        CreditDraw(
-            wallet_id=wallet,
-            idempotency_key=key,
-            ref=need.ref,
-            feature=need.feature,
-            amount=need.amount,
-            shortfall=need.amount - got[need.ref],
-            outcome=_outcome(need.amount, got[need.ref]),
-            used_at=need.used_at or at,
-            entry_id=entry_id if got[need.ref] else None,
-        )
-        for need in needs
-    )
-    by_ref = {draw.ref: draw.pk for draw in draws}
-    CreditDrawAllocation.objects.bulk_create(
-        CreditDrawAllocation(draw_id=by_ref[row.ref], grant_id=row.grant_id, amount=row.amount) for row in taken
-    )
+def _as_then(order: Order, earlier: Drawn | BillingError) -> Drawn | BillingError:
+    """The earlier answer to the same order; to another order, what differs."""
+    if isinstance(earlier, BillingError):
+        return earlier
+    if differs := draws.differences(order, earlier.stored()):
+        return KeyTaken(f"The key “{order.key}” drew something else: {', '.join(differs)} differ.", differs=differs)
+    return earlier.again()
 
 
-def _outcome(amount: Decimal, got: Decimal) -> str:
-    if not got:
-        return "refused"
-    return "accepted" if got == amount else "partial"
+def _decide(
+    asked: Sequence[tuple[int, Order]], rates: dict[str, Rate | NoRate], at: datetime, actor: Actor
+) -> list[tuple[Decided, dict[int, Source]]]:
+    """What becomes of fresh orders, each with the grants of its wallet."""
+    ids = sorted({wallet for wallet, _ in asked})
+    _undo_breakage(asked, ids, at, actor)
+    by_wallet: dict[int, list[Order]] = defaultdict(list)
+    for wallet, order in asked:
+        by_wallet[wallet].append(order)
+    found = _run(by_wallet, ids, rates, at)
+    short = [wallet for wallet in ids if any(decided.shortfall for decided in found[wallet][0])]
+    if short and lapsing.lapse(wallets=short, at=at):
+        found |= _run(by_wallet, short, rates, at)
+    following = {wallet: iter(found[wallet][0]) for wallet in ids}
+    return [(next(following[wallet]), found[wallet][1]) for wallet, _ in asked]
 
 
-def _same_needs(earlier: Sequence[CreditDraw], needs: Sequence[Need], key: str) -> None:
-    asked = {need.ref: (need.feature, need.amount) for need in needs}
-    stored = {draw.ref: (draw.feature, draw.amount) for draw in earlier}
-    if asked != stored:
-        refs = sorted(ref for ref in asked.keys() | stored.keys() if asked.get(ref) != stored.get(ref))
-        raise DrawDiffers(
-            f"Credit was applied under “{key}” for other needs: {', '.join(refs)} differ.", differs=refs, key=key
-        )
+def _run(
+    by_wallet: dict[int, list[Order]], ids: Sequence[int], rates: dict[str, Rate | NoRate], at: datetime
+) -> dict[int, tuple[list[Decided], dict[int, Source]]]:
+    grants: dict[int, dict[int, Source]] = {wallet: {} for wallet in ids}
+    for source in wallets.sources(ids):
+        grants[source.wallet_id][source.purse.grant_id] = source
+    found = {}
+    for wallet in ids:
+        burning = Burning(source.purse for source in grants[wallet].values())
+        decided = []
+        for order in by_wallet[wallet]:
+            rate = rates.get(order.unit)
+            price = rate if isinstance(rate, Rate) else None
+            decided.append(draws.decide(order, wallet_id=wallet, burning=burning, at=at, rate=price))
+        found[wallet] = (decided, grants[wallet])
+    return found
 
 
-def _remembered(earlier: Sequence[CreditDraw], needs: Sequence[Need], wallet: tuple[str, str]) -> list[Applied]:
-    """What was taken then, in the order of the needs."""
-    draws = {draw.pk: draw for draw in earlier}
-    found = []
-    for row in CreditDrawAllocation.objects.filter(draw__in=draws).select_related("grant").order_by("grant_id"):
-        draw, grant = draws[row.draw_id], row.grant
-        found.append(
-            Applied(draw.ref, grant.pk, grant.kind, row.amount, str(grant.public_id), *wallet, draw.entry_id or 0)
-        )
-    position = {need.ref: index for index, need in enumerate(needs)}
-    return sorted(found, key=lambda row: position[row.ref])
+def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: datetime, actor: Actor) -> None:
+    """Reverse what was booked as expired of credit that an order was in time for; what stays unused expires again."""
+    late = [(wallet, order, order.used_at) for wallet, order in asked if order.used_at and order.used_at < at]
+    if not late:
+        return
+    since = min(used_at for _, _, used_at in late)
+    for booked in wallets.booked_breakage(ids, since=since, at=at):
+        if any(
+            wallet == booked.wallet_id
+            and booked.effective_at <= used_at < booked.expires_at
+            and (not booked.scope or order.feature in booked.scope)
+            for wallet, order, used_at in late
+        ):
+            posting.reverse(
+                entry=Entry.objects.get(pk=booked.entry_id),
+                key=f"late usage:{booked.entry_id}",
+                at=at,
+                actor=actor,
+                reason_code="late_usage",
+                reason_note="Used before it expired, and reported after that.",
+            )
+
+
+def rates_of(orders: Sequence[Order], *, at: datetime) -> dict[str, Rate | NoRate]:
+    """What the overage of orders costs, by unit: money is itself, a company's own unit has the rate in force."""
+    rates: dict[str, Rate | NoRate] = {}
+    for unit in {order.unit for order in orders if order.policy == "overage"}:
+        if not is_own(unit):
+            rates[unit] = Rate(Decimal(1), unit)
+            continue
+        try:
+            found = units.rate_of(unit=unit, at=at)
+            rates[unit] = Rate(found.rate, found.currency)
+        except NoRate as error:
+            rates[unit] = error
+    return rates

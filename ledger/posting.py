@@ -46,6 +46,7 @@ __all__ = [
     "post",
     "post_many",
     "reserve_entry_id",
+    "reserve_entry_ids",
     "reverse",
 ]
 
@@ -186,6 +187,11 @@ def enter_period(*, effective_at: datetime) -> None:
 def reserve_entry_id() -> int:
     """An id for an entry to come, so that draws can name it before it is posted."""
     return _next_ids(1)[0]
+
+
+def reserve_entry_ids(count: int) -> list[int]:
+    """Ids for entries to come, as :func:`reserve_entry_id`."""
+    return _next_ids(count) if count else []
 
 
 def violated_rule(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from ledger.models.columns import ClockTimestamp
 from ledger.models.journal import Entry
 
 KINDS = ("paid", "promotional", "goodwill", "included")
+OUTCOMES = ("accepted", "partial", "refused", "overage")
 
 
 class CreditWallet(models.Model):
@@ -148,24 +149,35 @@ class CreditGrant(models.Model):
 
 
 class CreditDraw(models.Model):
-    """A need that asked for credit and what it got; a refusal is remembered too.
+    """What asked for credit and what it got; a refusal is remembered too.
 
     ``entry`` is the entry that posts it. The draw is written first, under the entry's reserved id, and the lines'
-    trigger compares the two: nobody can add a draw to an entry that is already there.
+    trigger compares the two: nobody can add a draw to an entry that is already there. What foreign keys would check,
+    one statement trigger checks: their row-by-row cost is a third of a draw.
     """
 
     app_privileges: ClassVar[str] = "SELECT, INSERT"
 
-    wallet = models.ForeignKey(CreditWallet, on_delete=models.PROTECT, db_index=False)
+    wallet = models.ForeignKey(CreditWallet, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     idempotency_key = models.CharField(max_length=200)
     ref = models.CharField(max_length=200)
-    """What asked: the invoice line, event or batch."""
+    """Which of several needs under one key: the invoice line. Empty for a draw of its own, one a key."""
+    policy = models.CharField(max_length=8, db_default="", default="", blank=True)
+    """``all``, ``partial`` or ``overage``; empty for the needs of an invoice."""
     feature = models.CharField(max_length=100, default="", blank=True)
+    usage_ref = models.CharField(max_length=200, db_default="", default="", blank=True)
+    """The usage it paid for: an event's id, or a batch's."""
     amount = models.DecimalField(max_digits=28, decimal_places=12)
     shortfall = models.DecimalField(max_digits=28, decimal_places=12)
-    outcome = models.CharField(max_length=8, choices=[(o, o) for o in ("accepted", "partial", "refused")])
+    """What credit did not pay."""
+    available = models.DecimalField(max_digits=28, decimal_places=12, null=True)
+    """What it could have taken when it was refused."""
+    overage = models.DecimalField(max_digits=28, decimal_places=12, null=True)
+    """The money that the shortfall is owed as."""
+    overage_currency = models.CharField(max_length=3, db_default="", default="", blank=True)
+    outcome = models.CharField(max_length=8, choices=[(o, o) for o in OUTCOMES])
     used_at = models.DateTimeField()
-    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, null=True)
+    entry = models.ForeignKey(Entry, on_delete=models.PROTECT, null=True, db_constraint=False)
     recorded_at = models.DateTimeField(db_default=ClockTimestamp())
 
     class Meta:
@@ -174,15 +186,36 @@ class CreditDraw(models.Model):
             models.UniqueConstraint(fields=["wallet", "idempotency_key", "ref"], name="ledger_draw_one_per_key"),
             models.CheckConstraint(name="ledger_draw_amount", condition=models.Q(amount__gt=0)),
             models.CheckConstraint(
-                name="ledger_draw_outcome",
+                name="ledger_draw_outcomes",
                 condition=models.Q(outcome="accepted", shortfall=0, entry__isnull=False)
                 | models.Q(outcome="partial", shortfall__gt=0, shortfall__lt=models.F("amount"), entry__isnull=False)
+                | models.Q(
+                    outcome="overage",
+                    shortfall__gt=0,
+                    shortfall__lte=models.F("amount"),
+                    entry__isnull=False,
+                    overage__isnull=False,
+                )
                 | models.Q(outcome="refused", shortfall=models.F("amount"), entry__isnull=True),
             ),
+            models.CheckConstraint(
+                name="ledger_draw_overage",
+                condition=models.Q(overage__isnull=True, overage_currency="")
+                | (models.Q(outcome="overage", overage__gt=0) & ~models.Q(overage_currency="")),
+            ),
+            models.CheckConstraint(
+                name="ledger_draw_policy",
+                condition=models.Q(policy="") | models.Q(policy__in=["all", "partial", "overage"], ref=""),
+            ),
+        )
+        indexes = (
+            # Of no use to a look-up by key, which no index but the unique one may serve, however stale the statistics.
+            models.Index(fields=["wallet", "id"], name="ledger_draw_wallet", condition=~models.Q(policy="")),
+            models.Index(fields=["usage_ref", "id"], name="ledger_draw_usage", condition=~models.Q(usage_ref="")),
         )
 
     def __str__(self) -> str:
-        return f"{self.ref}: {self.amount - self.shortfall} of {self.amount}"
+        return f"{self.ref or self.idempotency_key}: {self.amount - self.shortfall} of {self.amount}"
 
 
 class CreditDrawAllocation(models.Model):
@@ -191,13 +224,14 @@ class CreditDrawAllocation(models.Model):
     app_privileges: ClassVar[str] = "SELECT, INSERT"
 
     pk = models.CompositePrimaryKey("draw_id", "grant_id")
-    draw = models.ForeignKey(CreditDraw, on_delete=models.PROTECT, db_index=False)
-    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT)
+    draw = models.ForeignKey(CreditDraw, on_delete=models.PROTECT, db_index=False, db_constraint=False)
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, db_index=False, db_constraint=False)
     amount = models.DecimalField(max_digits=28, decimal_places=12)
 
     class Meta:
         db_table = "ledger_credit_draw_allocation"
         constraints = (models.CheckConstraint(name="ledger_allocation_positive", condition=models.Q(amount__gt=0)),)
+        indexes = (models.Index(fields=["grant", "draw"], name="ledger_allocation_grant"),)
 
     def __str__(self) -> str:
         return f"{self.amount} of grant {self.grant_id}"

@@ -64,19 +64,59 @@ def pays_for(purse: Purse, *, feature: str, used_at: datetime) -> bool:
     return begun and not over and (not purse.scope or feature in purse.scope)
 
 
+class Burning:
+    """Grants while needs take from them, one after the other, in the burn order."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self, purses: Iterable[Purse]) -> None:
+        self._open: list[_Left] = [_Left(purse) for purse in sorted(purses, key=order)]
+
+    def take(
+        self, amount: Decimal, *, feature: str, used_at: datetime, whole: bool = False
+    ) -> tuple[list[tuple[Purse, Decimal]], Decimal]:
+        """The parts that pay for an amount, and what nothing pays for.
+
+        ``whole``: nothing is taken if something would be left unpaid; the parts are empty then.
+        """
+        short = amount
+        taken: list[tuple[_Left, Decimal]] = []
+        spent = False
+        for left in self._open:
+            amount_left = left.amount
+            if not amount_left:
+                spent = True
+            elif left.effective_at <= used_at < left.expires_at and (not left.scope or feature in left.scope):
+                part = amount_left if amount_left < short else short
+                taken.append((left, part))
+                short -= part
+                if not short:
+                    break
+        if spent:
+            self._open = [left for left in self._open if left.amount]
+        if short and whole:
+            return [], short
+        for left, part in taken:
+            left.amount -= part
+        return [(left.purse, part) for left, part in taken], short
+
+
+class _Left:
+    __slots__ = ("amount", "effective_at", "expires_at", "purse", "scope")
+
+    def __init__(self, purse: Purse) -> None:
+        self.purse = purse
+        self.amount = max(purse.available, Decimal(0))
+        self.effective_at = purse.effective_at
+        self.expires_at = purse.expires_at or _NEVER
+        self.scope = purse.scope
+
+
 def burn(needs: Sequence[Need], purses: Iterable[Purse], *, at: datetime) -> list[Taken]:
     """Let each need in turn take, in the burn order, from the grants that may pay for it when it was used."""
-    ordered = sorted(purses, key=order)
-    left = {purse.grant_id: purse.available for purse in ordered}
+    burning = Burning(purses)
     taken = []
     for need in needs:
-        open_amount = need.amount
-        for purse in ordered:
-            if open_amount <= 0:
-                break
-            part = min(open_amount, left[purse.grant_id])
-            if part > 0 and pays_for(purse, feature=need.feature, used_at=need.used_at or at):
-                left[purse.grant_id] -= part
-                open_amount -= part
-                taken.append(Taken(need.ref, purse.grant_id, purse.kind, part))
+        parts, _ = burning.take(need.amount, feature=need.feature, used_at=need.used_at or at)
+        taken += [Taken(need.ref, purse.grant_id, purse.kind, part) for purse, part in parts]
     return taken
