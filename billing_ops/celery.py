@@ -30,6 +30,7 @@ app.conf.beat_schedule = {
     "fetch Stripe events that never arrived": _every("invoicing.sweep_stripe_events", 300),
     "close approvals that nobody decided": _every("billing_ops.expire_approvals", 300),
     "expire credits": _every("ledger.expire_credits", 3600),
+    "let go what was held too long": _every("ledger.lapse_holds", 60),
     "give credit that comes again": _every("ledger.run_schedules", 60),
     "seal the journal": _every("ledger.seal", 180),
     "roll up the lines of the books": _every("ledger.roll_up", 30),

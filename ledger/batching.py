@@ -122,7 +122,7 @@ class Batcher:
         self._closed = False
 
     def draw(self, order: Order, *, actor: Actor) -> Drawn:
-        """Wait for a draw's answer. Raises what ``drawing.draw`` raises, :class:`TooManyDraws`, :class:`DrawUnanswered`."""
+        """Wait for a draw's answer. Raises as ``drawing.draw``, and :class:`TooManyDraws`, :class:`DrawUnanswered`."""
         caller = _Caller(order)
         self._enter(caller, actor)
         if not caller.latch.acquire(timeout=self._answer_seconds):

@@ -1,12 +1,14 @@
 """Where credit went, and what paid for what: draws by customer, by grant, by usage; what is available for a feature."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from billing_ops.kit.errors import NotFound
 from ledger import drawn
@@ -39,16 +41,18 @@ class DrawPage:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """Credit that may pay for a feature at an instant: what is there, what open holds keep of it, and what is left."""
+    """Credit that may pay for a feature at an instant: what is there, what open holds keep of it, and what was used and
+    is not drawn yet, as the layer above says."""
 
     unit: str
     settled: Decimal
     held: Decimal
+    unbilled: Decimal = Decimal(0)
 
     @property
     def available(self) -> Decimal:
-        """What a draw could take."""
-        return self.settled - self.held
+        """What is left for what comes; negative where more was used than there is."""
+        return self.settled - self.held - self.unbilled
 
 
 def page(
@@ -101,9 +105,20 @@ def rows_of(draws: Sequence[CreditDraw]) -> list[DrawRow]:
 
 
 def available(*, customer_key: str, feature: str, at: datetime, unit: str | None = None) -> list[Available]:
-    """What a customer's credit could pay of a feature at ``at``, by unit; units without such credit are left out."""
+    """What a customer's credit could pay of a feature at ``at``, by unit; units without such credit are left out.
+
+    What was used and is not drawn yet the ledger does not know: ``CREDIT_UNBILLED_USAGE`` names the function that says
+    it, as ``unbilled(customer_key=, feature=, unit=, at=) -> Decimal``. Empty: everything used is drawn at once.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             statement("available_credit"), {"customer": customer_key, "feature": feature, "at": at, "unit": unit}
         )
-        return [Available(*row) for row in cursor.fetchall()]
+        rows = [Available(*row) for row in cursor.fetchall()]
+    if not settings.CREDIT_UNBILLED_USAGE:
+        return rows
+    unbilled = import_string(settings.CREDIT_UNBILLED_USAGE)
+    return [
+        replace(row, unbilled=unbilled(customer_key=customer_key, feature=feature, unit=row.unit, at=at))
+        for row in rows
+    ]

@@ -18,7 +18,7 @@ def lapse(*, wallets: Sequence[int], at: datetime, actor: Actor = _ROBOT) -> int
             statement("lapse_holds"),
             {"wallets": list(wallets), "at": at, "actor_type": actor.type, "actor_id": actor.id},
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def wallets_due(*, at: datetime, limit: int = 200) -> list[tuple[str, str]]:

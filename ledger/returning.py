@@ -65,8 +65,8 @@ def give_back(
     """Give back an amount of a draw, in the wallet's unit, and post it. The same key returns what is there.
 
     ``against`` is the revenue that is reduced: usage (4000), or a concession on an issued invoice (4910). What goes
-    back to a grant that has expired expires again by the next run. Raises :class:`TooMuchReturned`, :class:`ReturnDiffers`,
-    :class:`DrawNotFound`, and as ``posting.post``.
+    back to a grant that has expired expires again by the next run. Raises :class:`TooMuchReturned`,
+    :class:`ReturnDiffers`, ``DrawNotFound``, and as ``posting.post``.
     """
     _check(amount, key, reason_code)
     with transaction.atomic():

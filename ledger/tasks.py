@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from billing_ops.kit import clock
-from ledger import policies, proving, rolling_up, scheduling, sealing, voiding
+from ledger import holding, policies, proving, rolling_up, scheduling, sealing, voiding
 
 
 def _grace() -> timedelta:
@@ -32,6 +32,12 @@ def run_schedules() -> int:
         breakage=policies.breakage(),
         watermark=policies.watermark(),
     )
+
+
+@shared_task(name="ledger.lapse_holds")
+def lapse_holds() -> int:
+    """Let go what holds keep whose time is over; the number of holds. A draw that is short does it for its customer."""
+    return holding.lapse_due(at=clock.now())
 
 
 @shared_task(name="ledger.prove")

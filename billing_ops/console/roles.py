@@ -46,6 +46,7 @@ SCOPE_PERMISSIONS: dict[str, frozenset[str] | None] = {
     "subscriptions:write": None,
     "balances:read": frozenset({"ledger.view_creditgrant"}),
     "credits:write": frozenset({"ledger.issue_credit"}),
+    "draws:write": None,  # nobody draws by hand
     "invoices:read": frozenset({"invoicing.view_invoice"}),
     "invoices:write": frozenset({"invoicing.finalize_invoice", "invoicing.collect_invoice"}),
 }

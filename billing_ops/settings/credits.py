@@ -17,6 +17,10 @@ CREDIT_EXPIRY_WATERMARK: str = env.str("CREDIT_EXPIRY_WATERMARK", default="meter
 # How long usage that is late still finds the credit that was there when it happened.
 CREDIT_EXPIRY_GRACE_SECONDS: int = env.int("CREDIT_EXPIRY_GRACE_SECONDS", default=24 * 3600)
 
+# A function that says what a customer used of a feature and was not drawn yet: it is taken off what is available.
+# unbilled(customer_key=, feature=, unit=, at=) -> Decimal. Empty: what is used is drawn at once.
+CREDIT_UNBILLED_USAGE: str = env.str("CREDIT_UNBILLED_USAGE", default="")
+
 for _name, _value, _known in (
     ("CREDIT_PROMO_POLICY", CREDIT_PROMO_POLICY, ("memo", "expense_on_grant")),
     ("CREDIT_BREAKAGE", CREDIT_BREAKAGE, ("income", "unclaimed_property")),

@@ -115,6 +115,69 @@ SELECT * FROM (
       FROM ledger_credit_draw d LEFT JOIN ledger_credit_draw_allocation al ON al.draw_id = d.id
      GROUP BY d.id HAVING coalesce(sum(al.amount), 0) <> d.amount - d.shortfall
     UNION ALL
+    -- I12: what an entry gives back to a grant is what its returns say, and of no draw comes back more than it took
+    SELECT 'I12', 'entry ' || entry_id || ' grant account ' || account_id, 'lines less returns: ' || sum(signed)
+      FROM (SELECT l.entry_id, l.account_id, -l.side * l.amount AS signed
+              FROM ledger_line l
+              JOIN ledger_entry e ON e.id = l.entry_id
+              JOIN ledger_event_type t ON t.code = e.event_type AND t.returns_credit
+              JOIN ledger_account a ON a.id = l.account_id AND a.for_grant
+            UNION ALL
+            SELECT r.entry_id, g.account_id, -al.amount
+              FROM ledger_credit_return r
+              JOIN ledger_credit_return_allocation al ON al.return_id = r.id
+              JOIN ledger_credit_grant g ON g.id = al.grant_id) sides
+     GROUP BY entry_id, account_id HAVING sum(signed) <> 0
+    UNION ALL
+    SELECT 'I12', 'draw ' || back.draw_id, 'gave back ' || back.amount || ' of ' || coalesce(al.amount, 0)
+      FROM (SELECT r.draw_id, x.grant_id, sum(x.amount) AS amount
+              FROM ledger_credit_return r
+              JOIN ledger_credit_return_allocation x ON x.return_id = r.id GROUP BY 1, 2) back
+      LEFT JOIN ledger_credit_draw_allocation al ON al.draw_id = back.draw_id AND al.grant_id = back.grant_id
+     WHERE back.amount > coalesce(al.amount, 0)
+    UNION ALL
+    SELECT 'I12', 'return ' || r.id, 'is ' || r.amount || ', allocated ' || coalesce(sum(al.amount), 0) || ' and overage '
+                 || r.overage
+      FROM ledger_credit_return r LEFT JOIN ledger_credit_return_allocation al ON al.return_id = r.id
+     GROUP BY r.id HAVING r.amount <> r.overage + coalesce(sum(al.amount), 0)
+    UNION ALL
+    -- I12: what is owed beyond credit is the overage of the entry's draws
+    SELECT 'I12', 'entry ' || entry_id, 'overage posted less drawn: ' || sum(signed) || ' ' || unit
+      FROM (SELECT l.entry_id, l.unit, l.side * l.amount AS signed
+              FROM ledger_line l
+              JOIN ledger_entry e ON e.id = l.entry_id AND e.event_type = 'credit.drawn'
+              JOIN ledger_account a ON a.id = l.account_id AND a.code = '1110'
+            UNION ALL
+            SELECT entry_id, overage_currency, -overage FROM ledger_credit_draw WHERE overage IS NOT NULL) sides
+     GROUP BY entry_id, unit HAVING sum(signed) <> 0
+    UNION ALL
+    -- I5: what is held of a grant is what its open holds keep
+    SELECT 'I5', 'account ' || b.account_id, 'held ' || b.held || ', open holds ' || coalesce(open.amount, 0)
+      FROM ledger_balance b
+      LEFT JOIN (SELECT g.account_id, sum(al.amount) AS amount
+                   FROM ledger_hold_allocation al
+                   JOIN ledger_credit_grant g ON g.id = al.grant_id
+                  WHERE NOT EXISTS (SELECT FROM ledger_hold_resolution r WHERE r.hold_id = al.hold_id)
+                  GROUP BY 1) open ON open.account_id = b.account_id
+     WHERE b.held <> coalesce(open.amount, 0)
+    UNION ALL
+    SELECT 'I5', 'hold ' || h.id, 'keeps ' || h.amount || ', allocated ' || coalesce(sum(al.amount), 0)
+      FROM ledger_hold h LEFT JOIN ledger_hold_allocation al ON al.hold_id = h.id
+     GROUP BY h.id HAVING h.amount <> coalesce(sum(al.amount), 0)
+    UNION ALL
+    SELECT 'I5', 'hold ' || coalesce(h.id, o.hold_id), 'is open in one place only'
+      FROM (SELECT id FROM ledger_hold x
+             WHERE NOT EXISTS (SELECT FROM ledger_hold_resolution r WHERE r.hold_id = x.id)) h
+      FULL JOIN ledger_hold_open o ON o.hold_id = h.id
+     WHERE h.id IS NULL OR o.hold_id IS NULL
+    UNION ALL
+    -- I6: a hold is settled for no more than it keeps, by a draw that took as much
+    SELECT 'I6', 'hold ' || r.hold_id, 'settled ' || r.amount || ' of ' || coalesce(h.amount, 0)
+      FROM ledger_hold_resolution r
+      LEFT JOIN ledger_hold h ON h.id = r.hold_id
+      LEFT JOIN ledger_credit_draw d ON d.id = r.draw_id
+     WHERE (r.amount <= h.amount AND (r.draw_id IS NULL OR d.amount - d.shortfall >= r.amount)) IS NOT TRUE
+    UNION ALL
     -- I10: a grant is what remains of it and what was used, expired and voided, exactly
     SELECT 'I10', 'grant ' || g.id, 'granted ' || g.amount || ', remaining ' || (b.normal_side * (b.debits - b.credits))
                  || ', left by lines ' || p.gone

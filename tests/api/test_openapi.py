@@ -105,13 +105,13 @@ def test_requests_refuse_unknown_fields_and_no_amount_is_a_number() -> None:
 
 
 def test_what_makes_something_takes_a_key() -> None:
-    """Events carry their own identity, and a rating makes nothing; every other POST makes something."""
+    """Events and draws carry their own identity, and a rating makes nothing; every other POST makes something."""
     without = {
         path
         for method, path, operation in operations()
         if method == "POST" and {"$ref": "#/components/parameters/IdempotencyKey"} not in operation["parameters"]
     }
-    assert without == {"/api/v1/events", "/api/v1/prices/preview"}
+    assert without == {"/api/v1/events", "/api/v1/prices/preview", "/api/v1/draws", "/api/v1/draws/batch"}
 
 
 def test_the_document_and_the_page_need_no_key(db: None) -> None:

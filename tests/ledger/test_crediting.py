@@ -245,7 +245,7 @@ def test_a_refusal_is_remembered() -> None:
 
 def test_applied_credit_that_is_never_posted_does_not_commit() -> None:
     give("g", "5")
-    with refused("ledger_credit_draw_entry_id"):
+    with refused("ledger_draw_posted"):
         crediting.apply(customer_key="cus-1", currency="USD", needs=[Need("x", "", Decimal(1))], at=AT, key="k")
         sql("SET CONSTRAINTS ALL IMMEDIATE")
 

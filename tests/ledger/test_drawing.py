@@ -1,14 +1,12 @@
 """Draws as credit is used: the outcomes, the keys, the journal."""
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ledger import balances, drawing, proofs
-from ledger.models import CreditDraw, CreditDrawAllocation, Entry, Line
-from ledger.rules.draws import Order
+from ledger import drawing, proofs
+from ledger.models import Line
 from tests.ledger.books import AT, ROBOT, give
 
 pytestmark = pytest.mark.django_db

@@ -463,7 +463,7 @@ def test_an_allocation_added_to_a_draw_that_was_posted() -> None:
 
 def test_a_draw_without_its_entry_does_not_commit() -> None:
     grant = give("g", "5")
-    with refused("ledger_credit_draw_entry_id"):
+    with refused("ledger_draw_posted"):
         made = draw(posting.reserve_entry_id())
         sql("INSERT INTO ledger_credit_draw_allocation (draw_id, grant_id, amount) VALUES (%s, %s, 2)", made, grant.pk)
 

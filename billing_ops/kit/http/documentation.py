@@ -13,6 +13,7 @@ _PROBLEMS: Final = {
     413: ("The body is too large", "body.too_large", "The body is larger than this operation accepts."),
     415: ("Another media type is needed", "body.unsupported_type", "The body is sent as “text/plain”."),
     422: ("The content cannot be accepted", "request.invalid", "1 field cannot be accepted. amount: It is required."),
+    429: ("Too much at once", "credit.draws_busy", "10000 draws wait already."),
     500: ("A failure of ours", "server.error", "The request failed for a reason that is ours."),
     502: ("Stripe refused", "stripe.refused", "Stripe refused the request as it stands."),
     503: ("Try again", "database.unavailable", "The database cannot be reached just now."),
@@ -21,6 +22,7 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750."}},
     403: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750, names the scope."}},
     405: {"Allow": {"schema": {"type": "string"}, "description": "The methods that are possible."}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}},
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}},
 }
 _FIELD_ERROR: Final = {

@@ -15,6 +15,7 @@ SCOPES: Final[dict[str, str]] = {
     "subscriptions:write": "Start and end subscriptions.",
     "balances:read": "Read balances and credits.",
     "credits:write": "Grant credits.",
+    "draws:write": "Draw, hold and give back credit.",
     "invoices:read": "Read invoices and previews.",
     "invoices:write": "Finalise invoices and collect them.",
 }

@@ -3,8 +3,8 @@
 -- parameters: none
 --
 -- As in 0002_guards: set-based statement triggers in place of foreign keys and row triggers, index look-ups by
-X
--- for each batch would cost more than running it.
+-- construction (LATERAL … OFFSET 0) or by setting, each refusal under the name of its rule. Plans are generic: to make
+-- one for each batch would cost more than to run it.
 
 -- Draws ---------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,16 @@ from typing import Any
 from uuid import uuid4
 
 from ledger import drawing, posting
-from ledger.models import Account, CreditDraw, CreditDrawAllocation, CreditGrant, Entry, Unit
+from ledger.models import (
+    Account,
+    CreditDraw,
+    CreditDrawAllocation,
+    CreditGrant,
+    CreditReturn,
+    CreditReturnAllocation,
+    Entry,
+    Unit,
+)
 from ledger.rules import movements, routes
 from ledger.rules.chart import BY_CODE
 from ledger.rules.entries import LineSpec
@@ -28,10 +37,15 @@ class Scene:
         self.names: dict[str, str] = {}
         self.grants: dict[str, CreditGrant] = {}
         self.number = 0
+        self.drawn: list[tuple[CreditDraw, dict[str, Decimal]]] = []
         Unit.objects.get_or_create(code="credits", defaults={"kind": "credit", "posting_scale": 12})
 
     def prepare(self, case: Case) -> None:
-        """Fill what the case will take from: grants, deferred fees and customers' balances."""
+        """Fill what the case will take from: grants, deferred fees and customers' balances; draw what it gives back."""
+        if routes.BY_TYPE[case.movement].returns_credit:
+            self.prepare(_drawn_before(case))
+            self.post(_drawn_before(case))
+            return
         wanted = dict.fromkeys(
             (line.code, line.customer_key, line.dimension, line.unit)
             for line in case.lines
@@ -50,6 +64,8 @@ class Scene:
         lines = [replace(line, dimension=self._named(line.dimension)) for line in case.lines]
         if routes.BY_TYPE[case.movement].draws_credit:
             lines = self._draw(lines, case)
+        elif routes.BY_TYPE[case.movement].returns_credit:
+            lines = self._give_back(lines, case)
         self.number += 1
         entry = posting.post(
             movement=case.movement,
@@ -98,21 +114,84 @@ class Scene:
     def _draw(self, lines: Sequence[LineSpec], case: Case) -> list[LineSpec]:
         """The draws that the lines speak of, written before their entry."""
         used = [line for line in lines if line.side == "debit" and BY_CODE[line.code].dimension == "grant"]
-        if not used:
+        owed = [line for line in lines if line.side == "debit" and line.code == "1110"]
+        owed = owed if case.movement == routes.CREDIT_DRAWN else []
+        if not used and not owed:
             return list(lines)
         reserved = posting.reserve_entry_id()
         self.number += 1
+        unit = (used or owed)[0].unit
+        overage = sum((line.amount for line in owed), Decimal(0))
+        short = overage if not owed or owed[0].unit == unit else overage / D("0.02")
         draw = CreditDraw.objects.create(
-            wallet_id=drawing.lock_wallet(used[0].customer_key, used[0].unit),
+            wallet_id=drawing.lock_wallet((used or owed)[0].customer_key, unit),
             idempotency_key=f"draw {self.number}",
-            ref="usage",
-            amount=sum((line.amount for line in used), Decimal(0)),
-            shortfall=0,
-            outcome="accepted",
+            ref="" if owed else "usage",
+            policy="overage" if owed else "",
+            amount=sum((line.amount for line in used), Decimal(0)) + short,
+            shortfall=short,
+            overage=overage if owed else None,
+            overage_currency=owed[0].unit if owed else "",
+            outcome="overage" if owed else "accepted",
             used_at=case.at,
             entry_id=reserved,
         )
         CreditDrawAllocation.objects.bulk_create(
             CreditDrawAllocation(draw=draw, grant=self.grants[line.dimension], amount=line.amount) for line in used
         )
-        return [replace(line, reserved_id=reserved if line in used else None) for line in lines]
+        self.drawn.append((draw, {line.dimension: line.amount for line in used} | {"owed": overage}))
+        return _under(lines, reserved)
+
+    def _give_back(self, lines: Sequence[LineSpec], case: Case) -> list[LineSpec]:
+        """The returns that the lines speak of: of the draws made here, the last ones first."""
+        reserved = posting.reserve_entry_id()
+        wanted = {
+            line.dimension or "owed": line.amount
+            for line in lines
+            if line.side == "credit" and (BY_CODE[line.code].dimension == "grant" or line.code == "1110")
+        }
+        for draw, taken in reversed(self.drawn):
+            back = {name: min(wanted[name], taken[name]) for name in wanted.keys() & taken.keys()}
+            for name, amount in back.items():
+                wanted[name] -= amount
+                taken[name] -= amount
+            money = back.pop("owed", Decimal(0))
+            overage = money * draw.shortfall / draw.overage if draw.overage else Decimal(0)
+            if not overage and not any(back.values()):
+                continue
+            self.number += 1
+            made = CreditReturn.objects.create(
+                wallet_id=draw.wallet_id,
+                idempotency_key=f"return {self.number}",
+                draw=draw,
+                amount=sum(back.values(), overage),
+                overage=overage,
+                overage_money=money,
+                entry_id=reserved,
+                reason_code="test",
+                actor_type="system",
+                actor_id="test",
+                returned_at=case.at,
+            )
+            CreditReturnAllocation.objects.bulk_create(
+                CreditReturnAllocation(given=made, grant=self.grants[name], amount=amount)
+                for name, amount in back.items()
+                if amount
+            )
+        assert not any(wanted.values()), wanted
+        return _under(lines, reserved)
+
+
+def _under(lines: Sequence[LineSpec], reserved: int) -> list[LineSpec]:
+    return [replace(lines[0], reserved_id=reserved), *lines[1:]]
+
+
+def _drawn_before(case: Case) -> Case:
+    """The draw that a case gives back: what it reduces had been earned as usage."""
+    lines = tuple(
+        replace(line.mirrored(), code="4000", customer_key="", dimension="")
+        if line.code in ("4910", "2100")
+        else line.mirrored()
+        for line in case.lines
+    )
+    return Case(routes.CREDIT_DRAWN, "7", "It was drawn.", lines, case.fx_rate, case.at)
