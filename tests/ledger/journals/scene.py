@@ -45,7 +45,6 @@ class Scene:
         if routes.BY_TYPE[case.movement].returns_credit:
             self.prepare(_drawn_before(case))
             self.post(_drawn_before(case))
-            return
         wanted = dict.fromkeys(
             (line.code, line.customer_key, line.dimension, line.unit)
             for line in case.lines
