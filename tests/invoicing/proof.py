@@ -19,7 +19,7 @@ def prove(standin: Standin | None = None, *, currency: str = "USD", all_final: b
     With ``all_final`` nothing is a draft and nothing was used since the last bill, so no usage is unbilled.
     """
     assert sum((line.net for line in balances.trial_balance(unit=currency)), ZERO) == 0
-    final = Invoice.objects.filter(currency=currency).exclude(status="draft")
+    final = Invoice.objects.filter(currency=currency).exclude(status__in=["draft", "void"])
     lines = InvoiceLine.objects.filter(invoice__in=final)
     usage = list(lines.filter(kind="usage"))
     fees = list(lines.filter(kind="advance"))

@@ -150,7 +150,7 @@ def at_once(*works: Callable[[], Any]) -> list[Any]:
 def by_price(invoice: Invoice) -> list[tuple[str, int, Decimal, Decimal]]:
     """Price, revision, quantity and amount of each line."""
     return [
-        (line.price.key, line.revision, line.quantity.normalize(), line.amount.amount)
+        (line.agreed_price.key, line.revision, line.quantity.normalize(), line.amount.amount)
         for line in invoice.lines.select_related("price")
     ]
 

@@ -161,7 +161,7 @@ def test_credit_is_used_only_on_the_features_in_its_scope(books: World) -> None:
 
     invoice = billed(acme, MONTH_LATER)
 
-    used_on = {one.price.key: one.credits_applied.amount for one in invoice.lines.all()}
+    used_on = {one.agreed_price.key: one.credits_applied.amount for one in invoice.lines.all()}
     assert used_on == {"platform": Decimal(1), "in": Decimal(0), "out": Decimal(2)}
     assert invoice.amount_due.amount == Decimal("7.00")
     assert ledger_of(acme).goodwill_credits == 98
@@ -297,7 +297,7 @@ def test_the_preview_at_the_edge_is_what_the_bill_then_says(books: World, settin
     ]
     done = [
         (
-            one.price.key,
+            one.agreed_price.key,
             one.kind,
             one.service_start,
             one.service_end,

@@ -83,7 +83,7 @@ def test_a_month_of_usage_is_rated_credited_invoiced_paid_and_earned(
     # Context: 650,000 less 100,000 included is 550,000: 400,000 × $3.00/M + 150,000 × $2.40/M = 1.20 + 0.36.
     # Generated: 40,003 × $15.00/M = 0.600045.
     invoice = Invoice.objects.get(customer=acme, number="INV-000002")
-    assert [(line.price.key, line.amount, line.unrounded_amount) for line in invoice.lines.all()] == [
+    assert [(line.agreed_price.key, line.amount, line.unrounded_amount) for line in invoice.lines.all()] == [
         ("platform", Money(20, USD), Decimal(20)),
         ("context", Money("1.56", USD), Decimal("1.56")),
         ("generated", Money("0.60", USD), Decimal("0.600045")),

@@ -50,7 +50,7 @@ def made(_shop: Shop) -> Made:
     found: Made = {"paid": paid.pk, "open": opened.pk, "draft": draft.pk}
     for name, invoice in (("paid", paid), ("open", opened), ("draft", draft)):
         for line in invoice.lines.all():
-            found[f"{name}_{line.price.key}"] = line.pk
+            found[f"{name}_{line.agreed_price.key}"] = line.pk
     return found | {"attempt": PaymentAttempt.objects.get().pk, "payment": Payment.objects.get().pk}
 
 

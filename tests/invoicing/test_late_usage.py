@@ -246,7 +246,7 @@ def test_backfilled_usage_of_a_subscription_that_ended_long_ago_gets_an_invoice_
     assert billing.finalize_due(at=later + timedelta(days=2), actor=TESTER).done == 0
 
     lines = InvoiceLine.objects.filter(revision=2)
-    assert [(line.item.customer.key, line.amount.amount) for line in lines] == [("acme", Decimal(10))]
+    assert [(line.agreed_item.customer.key, line.amount.amount) for line in lines] == [("acme", Decimal(10))]
     prove()
 
 

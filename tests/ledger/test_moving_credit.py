@@ -11,8 +11,9 @@ from django.test import override_settings
 
 from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
+from billing_ops.kit.approval_kinds import Kind
 from billing_ops.models import Approval
-from ledger import balances, buying, crediting, proofs, registering, transferring, voiding
+from ledger import balances, buying, crediting, moving, proofs, registering, transferring, voiding
 from ledger.models import CreditGrant, Entry, Line
 from ledger.rules import movements
 from ledger.rules.terms import Terms
@@ -174,7 +175,7 @@ def test_a_transfer_that_is_not_what_was_approved_is_refused(monkeypatch: pytest
     """The act itself is bent: what it would write differs from the content that was approved."""
     give("a", "10")
     approval = asked("4")
-    plan = transferring.moving.plan
+    plan = moving.plan
 
     def other(leaving: Any, **terms: Any) -> Any:
         return plan(leaving, **{**terms, "public_id": uuid4()})
@@ -182,7 +183,7 @@ def test_a_transfer_that_is_not_what_was_approved_is_refused(monkeypatch: pytest
     seen = approving.preview(approval=approval, at=AT).fingerprint()
     monkeypatch.setattr(transferring, "_preview", None)
     monkeypatch.setattr(approving, "kind_of", lambda code: _bent(seen))
-    monkeypatch.setattr(transferring.moving, "plan", other)
+    monkeypatch.setattr(moving, "plan", other)
     with refused("ledger_grant_approved"):
         approving.approve(approval_id=approval.pk, seen=seen, actor=BOSS, at=AT)
 
@@ -192,7 +193,7 @@ def _bent(seen: str) -> Any:
         def fingerprint(self) -> str:
             return seen
 
-    return transferring.Kind("x", "x", lambda one, at: Shown(), transferring._execute)  # type: ignore[arg-type, return-value]
+    return Kind("x", "x", lambda one, at: Shown(), transferring._execute)  # type: ignore[arg-type, return-value]
 
 
 # Bought, and given back ----------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ CREATE FUNCTION overage_bill_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NEW.after_version <> coalesce((SELECT max(through_version) FROM invoicing_overagebill
-                                       WHERE account_id = NEW.account_id AND id <> NEW.id), 0) THEN
+                                       WHERE account_id = NEW.account_id AND id < NEW.id), 0) THEN
         RAISE EXCEPTION 'overage of account % was billed up to another version', NEW.account_id USING ERRCODE = 'check_violation';
     END IF;
     IF NOT EXISTS (
