@@ -72,3 +72,12 @@ def test_a_superuser_is_not_let_in(db: Any) -> None:
     browser.force_login(User.objects.create_superuser("root"))
     assert browser.get("/console/").status_code == 302
     assert browser.get("/console/journal/").status_code == 302
+
+
+def test_every_kind_of_approval_can_be_decided_by_some_role_that_sees_the_queue() -> None:
+    from billing_ops.console.roles import ROLES
+    from billing_ops.kit.approval_kinds import kinds
+
+    for code, kind in kinds().items():
+        deciders = [name for name, may in ROLES.items() if {kind.permission, "billing_ops.view_approval"} <= may]
+        assert deciders, f"nobody decides {code}"
