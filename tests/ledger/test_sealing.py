@@ -26,7 +26,7 @@ from ledger.rules import merkle
 from ledger.rules.seals import FIRST, ids_of
 from tests.ledger.books import AT, account, accrue, give, period, spend, sql
 from tests.ledger.periods import ANN, LATER
-from tests.ledger.tamper import sealed_books, settle
+from tests.ledger.tamper import sealed_books, settle, unguarded
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.support.database import Database
 
@@ -138,6 +138,26 @@ def test_at_most_so_many_seals_a_run(fresh_db: Database) -> None:
     assert sealing.waiting() == 3
     assert sealing.seal(at=AT, most=2, seals=9) == [3, 4]
     holds()
+
+
+@pytest.mark.parametrize("most", [0, -1, None])
+def test_a_seal_takes_at_least_one_entry(fresh_db: Database, most: int | None) -> None:
+    """Else the first one would claim to have caught up with what it left out."""
+    accrue("a", "1")
+    with fresh_db.connect() as raw, pytest.raises(psycopg.errors.CheckViolation) as caught:
+        raw.execute("SELECT ledger_seal_next(now(), %s)", [most])
+    assert caught.value.diag.constraint_name == "ledger_seal_most"
+
+
+def test_catching_up_ends_although_its_last_entry_was_removed(fresh_db: Database) -> None:
+    for number in range(3):
+        accrue(str(number), "1")
+    sealing.seal(at=AT, most=1, seals=2)
+    with unguarded(fresh_db) as admin:
+        admin.execute("DELETE FROM ledger_entry WHERE id = (SELECT max(id) FROM ledger_entry)")
+    accrue("later", "1", customer="cus-2")
+    settle()
+    assert len(sealed_ids()) == 3
 
 
 def test_an_entry_of_a_transaction_that_is_still_open_is_in_a_later_seal(fresh_db: Database) -> None:

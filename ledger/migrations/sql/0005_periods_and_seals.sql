@@ -343,6 +343,9 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         PERFORM ledger_refuse('ledger_seal_isolation', 'Sealing needs READ COMMITTED.');
     END IF;
+    IF (most >= 1) IS NOT TRUE THEN
+        PERFORM ledger_refuse('ledger_seal_most', 'A seal takes at least one entry.');
+    END IF;
     IF NOT pg_try_advisory_xact_lock(ledger_seal_lock_class(), 0) THEN
         RETURN NULL;
     END IF;
@@ -357,14 +360,16 @@ BEGIN
         SELECT range_agg(entries) INTO sealed FROM ledger_seal;
         made.catches_up_to := head.catches_up_to;
     END IF;
+    made.to_xid := made.from_xid;
     IF made.catches_up_to IS NOT NULL THEN
         SELECT array_agg(id) INTO ids FROM (
             SELECT id FROM ledger_entry
              WHERE id >= CASE WHEN elsewhere THEN 0 ELSE upper(head.entries) END AND id <= made.catches_up_to
                AND NOT id <@ sealed
              ORDER BY id LIMIT most) found;
-        made.to_xid := made.from_xid;
-    ELSIF NOT elsewhere THEN
+    END IF;
+    IF ids IS NULL AND NOT elsewhere THEN
+        made.catches_up_to := NULL;
         SELECT array_agg(id ORDER BY id), max(created_xid), min(oldest)
           INTO ids, last_xid, horizon
           FROM (SELECT e.id, e.created_xid, oldest
@@ -373,8 +378,6 @@ BEGIN
                  WHERE NOT EXISTS (SELECT FROM ledger_seal s WHERE s.entries @> e.id)
                  ORDER BY e.created_xid, e.id LIMIT most) found;
         made.to_xid := CASE WHEN cardinality(ids) >= most THEN last_xid ELSE coalesce(horizon, made.from_xid) END;
-    ELSE
-        made.to_xid := made.from_xid;
     END IF;
     SELECT array_agg(c.id ORDER BY c.id) INTO change_ids FROM ledger_period_change c
      WHERE NOT EXISTS (SELECT FROM ledger_seal s WHERE s.changes @> c.id AND NOT isempty(s.changes));
