@@ -47,6 +47,7 @@ class CreditGrantAdmin(RecordAdmin):
     search_help_text = "Customer key, ticket or grant id, in full"
     ordering = ("-id",)
     list_title = "Credits"
+    page_url_name = "admin:console_grant"
     record_fields = (
         "public_id", "customer_key", "kind", "amount_text", "priority", "effective_at", "expires_at", "scope",
         "reason_code", "reason_note", "ticket", "requested_by_type", "requested_by_id", "created_at", "recorded_at",

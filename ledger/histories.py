@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
 
 from billing_ops.kit.errors import InvalidInput
-from ledger.models import CreditDrawAllocation, CreditGrant, Entry, Line
+from ledger.models import CreditDrawAllocation, CreditGrant, Entry, Line, Seal
 from ledger.rules.routes import BY_TYPE
 
 MAX_PAGE: Final = 200
@@ -123,6 +124,14 @@ def under_entry(*, entry: Entry | int, after: tuple[int, int] | None = None, lim
     page = found[:limit]
     following = (page[-1].draw_id, page[-1].grant_id) if len(found) > limit else None
     return DrawPage(tuple(_drawn(row) for row in page), following)
+
+
+def seal_of(*, entry: int) -> Seal | None:
+    """The seal in which an entry stands; None while it waits for one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq FROM ledger_seal WHERE entries @> %s::bigint", [entry])
+        found = cursor.fetchone()
+    return Seal.objects.defer("leaves", "entries", "changes").get(pk=found[0]) if found else None
 
 
 def _draws_of(grant: CreditGrant, entries: Sequence[int]) -> tuple[dict[int, list[Drawn]], dict[int, int]]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -38,6 +38,8 @@ class JournalLine:
     customer_key: str = ""
     dimension: str = ""
     balance_after: Decimal | None = None
+    account_id: int | None = field(default=None, compare=False)
+    """None before it is posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ def _with_lines(rows: Sequence[Entry]) -> tuple[JournalEntry, ...]:
                 account.customer_key,
                 account.dimension,
                 line.balance_after,
+                account.pk,
             )
         )
     return tuple(_entry(row, tuple(lines[row.pk])) for row in rows)

@@ -1,4 +1,4 @@
-"""The journal and one account, page by page from the newest."""
+"""The journal, page by page from the newest."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -6,14 +6,12 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from django.utils.http import urlencode
 
 from billing_ops.console.days import DayField
-from billing_ops.console.frame import crumb, show
+from billing_ops.console.frame import show
 from ledger import journal
-from ledger.models import Account, Entry, Line
+from ledger.models import Entry, Line
 from ledger.rules.chart import BY_CODE
 from ledger.rules.movements import BY_TYPE
 
@@ -86,25 +84,3 @@ def _referring(ref: str) -> QuerySet[Entry, int]:
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def account_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """One account: its balance, if one is stored, and its lines from the newest."""
-    account = get_object_or_404(Account.objects.select_related("code", "unit", "balance"), pk=pk)
-    after = request.GET.get("after", "")
-    rows = Line.objects.filter(account=account).select_related("entry__event_type").order_by("-entry_id", "-line_no")
-    if after.isascii() and after.isdigit() and len(after) < 19:
-        rows = rows.filter(entry_id__lt=int(after))
-    found = list(rows[: PAGE + 1])
-    lines = found[:PAGE]
-    context = {
-        "title": str(account.code),
-        "header_note": " · ".join(part for part in (account.customer_key, account.dimension, account.unit_id) if part),
-        "breadcrumbs": [crumb("Accounts", reverse("admin:ledger_account_changelist"))],
-        "account": account,
-        "balance": account.balance if account.materialised else None,
-        "lines": lines,
-        "first_url": "?" if after else "",
-        "next_url": f"?after={lines[-1].entry_id}" if len(found) > PAGE else "",
-    }
-    return show(request, "console/account.html", context)

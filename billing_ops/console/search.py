@@ -14,11 +14,15 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 
 from billing_ops.console.usage_pages import story_url
+from billing_ops.kit.money import plain
 from invoicing.models import Invoice, Payment, StripeEvent
+from ledger.models import CreditGrant, Entry
 from metering import events
 from plans.models import Customer, Subscription
 
 MAX_RESULTS = 20
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}", re.ASCII)
 
 User = AbstractBaseUser | AnonymousUser | PermissionsMixin
 
@@ -69,6 +73,9 @@ def _route(text: str) -> list[Search]:
     } | {prefix: [webhooks] for prefix in ("pi", "re", "dp", "pm", "seti", "il", "cn", "txn", "po")}
     if "@" in text:
         return [customers]
+    if _UUID.fullmatch(text):
+        books: list[Search] = [("ledger.view_journal", _entries), ("ledger.view_creditgrant", _grants)]
+        return [*books, invoices, customers, usage]
     stripe_id = re.fullmatch(r"([a-z]+)_[A-Za-z0-9_]+", text)
     if stripe_id and stripe_id[1] in by_prefix:
         return by_prefix[stripe_id[1]]
@@ -133,6 +140,21 @@ def _subscriptions(text: str) -> Iterator[Hit]:
     for subscription in Subscription.objects.select_related("customer").filter(key=text):
         url = reverse("admin:console_customer", args=[subscription.customer_id])
         yield Hit("Subscription", subscription.key, subscription.customer.name, url, True)
+
+
+def _entries(text: str) -> Iterator[Hit]:
+    for entry in Entry.objects.select_related("event_type").filter(public_id=text):
+        about = " · ".join(part for part in (entry.customer_key, str(entry.effective_on)) if part)
+        url = reverse("admin:console_entry", args=[entry.public_id])
+        yield Hit("Entry", entry.event_type.label, about, url, True)
+
+
+def _grants(text: str) -> Iterator[Hit]:
+    for grant in CreditGrant.objects.filter(public_id=text):
+        about = f"{grant.customer_key} · {plain(grant.amount)} {grant.unit_id}"
+        yield Hit(
+            "Credit", f"{grant.kind.capitalize()} credit", about, reverse("admin:console_grant", args=[grant.pk]), True
+        )
 
 
 def _events(text: str) -> Iterator[Hit]:

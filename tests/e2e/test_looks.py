@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,6 +16,30 @@ if TYPE_CHECKING:
 
 PICTURES = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 SIZES = {"light": (1280, 900), "dark": (1280, 900), "narrow": (390, 844)}
+
+
+def _receivable(desk: "Desk") -> int:
+    from ledger.models import Account
+
+    return int(Account.objects.get(code="1100", customer_key=desk.acme.key).pk)
+
+
+def _shared() -> int:
+    from ledger.models import Account
+
+    return int(Account.objects.get(code="4000").pk)
+
+
+def _drawing_entry() -> UUID:
+    from ledger.models import Entry
+
+    return Entry.objects.filter(creditdraw__isnull=False).order_by("pk")[0].public_id
+
+
+def _used_grant() -> int:
+    from ledger.models import CreditGrant
+
+    return int(CreditGrant.objects.filter(creditdrawallocation__isnull=False).order_by("pk")[0].pk)
 
 
 def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
@@ -33,7 +58,13 @@ def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
         "explain-events": ("finance", f"/console/lines/{line}/explain/events/?from=2025-01-06T00&span=day"),
         "journal": ("finance", "/console/journal/"),
         "periods": ("finance", "/console/periods/"),
-        "account": ("finance", "/console/accounts/1/"),
+        "trial-balance": ("finance", "/console/trial-balance/"),
+        "trial-balance-before": ("finance", "/console/trial-balance/?until=2020-01-01"),
+        "account": ("finance", f"/console/accounts/{_receivable(desk)}/"),
+        "account-shared": ("finance", f"/console/accounts/{_shared()}/?since=2025-01-02&until=2025-03-01"),
+        "statement": ("support", f"/console/customers/{desk.acme.pk}/statement/?scope=all"),
+        "entry": ("finance", f"/console/entries/{_drawing_entry()}/"),
+        "grant": ("support", f"/console/grants/{_used_grant()}/"),
         "accounts": ("finance", "/console/ledger/account/"),
         "approvals": ("finance", "/console/approvals/"),
         "approvals-none": ("finance", "/console/approvals/?state=rejected"),
