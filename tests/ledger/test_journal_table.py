@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ledger.rules import routes
 from ledger.rules.chart import BY_CODE
-from tests.ledger.journals import CASES
+from tests.ledger.journals import cases
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "ledger" / "JOURNAL.md"
@@ -60,7 +60,7 @@ def _table() -> str:
     for route in routes.ROUTES:
         journals = [
             f"[{name}](../tests/golden/journals/{name}.txt)"
-            for name, case in CASES.items()
+            for name, case in cases().items()
             if case.movement == route.code
         ]
         posted = "<br>".join(f"`{module}`" for module in acts[route.code]) or "no act yet"

@@ -247,7 +247,7 @@ ACTS: dict[str, Act] = {
         routes.INVOICE_FINALIZED,
         movements.invoice_finalized,
         invoiced(),
-        ("accrued_cleared", "deferred", "rounding"),
+        ("accrued_cleared", "deferred", "rounding", "tax"),
     ),
     "top-up": Act(routes.TOPUP_INVOICED, movements.topup_invoiced, of(**WHO, **USD, price=some, tax=taxes)),
     "top-up given up": Act(routes.TOPUP_VOIDED, movements.topup_voided, of(**WHO, **USD, price=some, tax=taxes)),
