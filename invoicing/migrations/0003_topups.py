@@ -129,12 +129,6 @@ class Migration(migrations.Migration):
             ),
         ),
         ValidateConstraint("invoiceline", name="invoice_line_comes_from"),
-        migrations.AddConstraint(
-            model_name="invoiceline",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("kind", "overage")), fields=("invoice",), name="invoice_line_one_overage"
-            ),
-        ),
         migrations.AddField(
             model_name="autotopup",
             name="customer",

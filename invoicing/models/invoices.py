@@ -160,7 +160,6 @@ class InvoiceLine(models.Model):
                 | Q(kind__in=["topup", "overage"], item__isnull=True, price__isnull=True),
                 name="invoice_line_comes_from",
             ),
-            models.UniqueConstraint(fields=["invoice"], condition=Q(kind="overage"), name="invoice_line_one_overage"),
         ]
 
     def __str__(self) -> str:
