@@ -179,6 +179,17 @@ class Caller:
         wait_until(done, f"{method} {path} works", 60)
         return answers
 
+    def until_it_ends(self, method: str, path: str, body: Any = None, **headers: str) -> list[Answer]:
+        """Send the same request again until it is done or refused for good; every answer on the way."""
+        answers: list[Answer] = []
+
+        def ended() -> bool:
+            answers.append(self.send(method, path, body, **headers))
+            return answers[-1].status not in (0, 429, 503)
+
+        wait_until(ended, f"{method} {path} is answered", 60)
+        return answers
+
 
 def at_once(count: int, work: Callable[[int], Answer]) -> list[Answer]:
     """The answers of ``work(0)`` … ``work(count - 1)``, all begun at the same moment."""
