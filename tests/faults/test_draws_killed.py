@@ -131,13 +131,17 @@ def _kill_now_and_then(clients: list[Client], web: Web, database: KillableDataba
     chance, total = seeded(35), CLIENTS * STEPS
     for kill in range(4):
         wanted = total * (kill + 1) // 6 + chance.randrange(total // 12)
-        wait_until(lambda wanted=wanted: sum(one.done for one in clients) >= wanted, f"{wanted} requests are done")
+        _wait_for(clients, wanted)
         if kill % 2:
             database.kill()
             database.restart()
         else:
             web.kill()
             web.start()
+
+
+def _wait_for(clients: list[Client], done: int) -> None:
+    wait_until(lambda: sum(client.done for client in clients) >= done, f"{done} requests are done")
 
 
 def _compare(clients: list[Client], caller: Caller, database: KillableDatabase) -> None:
@@ -149,13 +153,9 @@ def _compare(clients: list[Client], caller: Caller, database: KillableDatabase) 
     assert outcomes["refused"] > 10, "credit never ran short"
 
     with database.database.connect() as sql:
-        stored = {
-            row[0]: (row[1], row[2])
-            for row in sql.execute(
-                "SELECT idempotency_key, amount - shortfall, outcome FROM ledger_credit_draw"
-            ).fetchall()
-        }
-        assert len(stored) == sql.execute("SELECT count(*) FROM ledger_credit_draw").fetchone()[0]
+        rows = sql.execute("SELECT idempotency_key, amount - shortfall, outcome FROM ledger_credit_draw").fetchall()
+        stored = {row[0]: (row[1], row[2]) for row in rows}
+        assert len(stored) == len(rows)
         for key, (order, said) in singles.items():
             drawn, outcome = stored.pop(key)
             assert (outcome, Decimal(said["drawn"])) == (said["outcome"], drawn), key
@@ -164,11 +164,11 @@ def _compare(clients: list[Client], caller: Caller, database: KillableDatabase) 
         assert sum(amount for amount, _ in stored.values()) == sum(Decimal(said["settled"]) for said in settled)
         used = sum((Decimal(said["drawn"]) for _, said in singles.values()), Decimal(0))
         used += sum((Decimal(said["settled"]) for said in settled), Decimal(0))
-        left, held = sql.execute(
+        totals = sql.execute(
             "SELECT sum(b.credits - b.debits), sum(b.held) FROM ledger_balance b"
             "  JOIN ledger_credit_grant g ON g.account_id = b.account_id"
         ).fetchone()
-        assert (left, held) == (CREDIT - used, 0)
+        assert totals == (CREDIT - used, 0)
     for key in seeded(7).sample(sorted(singles), 40):
         order, said = singles[key]
         again = caller.send("POST", "/draws", order).json()
