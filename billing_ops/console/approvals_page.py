@@ -21,6 +21,7 @@ from django.utils.http import urlencode
 from billing_ops.console.frame import crumb, show
 from billing_ops.console.people import actor_of, conflicts_of
 from billing_ops.kit import approving, clock
+from billing_ops.kit.admin_base import linked
 from billing_ops.kit.approval_kinds import Preview, kinds
 from billing_ops.kit.approvals import FLAGS, PENDING, same_person
 from billing_ops.kit.errors import BillingError
@@ -231,6 +232,7 @@ def _page(request: HttpRequest, row: Approval, *, warning: str = "", note: str =
         "problem": problem,
         "seen": preview.fingerprint() if preview else "",
         "refusal": _refusal(request, row, customers, mine) if state == "waiting" else "",
+        "led_to": _led_to(request, row),
         "mine": mine,
         "change_url": _change_url(row, customers) if mine and state == "waiting" else "",
         "replaced_by": getattr(row, "replaced_by", None),
@@ -246,6 +248,15 @@ def _preview(row: Approval, at: datetime) -> tuple[Preview | None, str]:
         return approving.preview(approval=row, at=at), ""
     except BillingError as error:
         return None, error.message
+
+
+def _led_to(request: HttpRequest, row: Approval) -> str:
+    """What an approval was used for, as a link where there is a page of it that this person may open."""
+    what, _, key = row.used_for.partition(":")
+    text = f"{what.replace('_', ' ')} {key}".strip().capitalize()
+    if what != "entry" or not request.user.has_perm("ledger.view_journal"):
+        return text
+    return linked("admin:console_entry", key, text)
 
 
 def _change_url(row: Approval, customers: list[Customer]) -> str:

@@ -106,7 +106,7 @@ def test_what_the_approver_sees_is_what_is_written(desk: "Desk", as_role: AsRole
     assert (grant.requested_by_id, entry.ticket) == ("support", GOOD["ticket"])
     told = finance.get(_at(row)).content.decode()
     assert "fine" in told
-    assert f"entry:{entry.public_id}" in told
+    assert f"Entry {entry.public_id}" in told
 
 
 def test_a_decision_sent_twice_or_from_two_tabs_is_one(desk: "Desk", as_role: AsRole) -> None:
