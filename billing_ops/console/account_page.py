@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from billing_ops.console.frame import crumb, show
+from billing_ops.console.paid_for import invoices_of
 from billing_ops.console.statement_form import StatementForm, pages, position
 from ledger import balances, statements
 from ledger.models import Account, Balance, CreditGrant
@@ -44,6 +45,7 @@ def account_page(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "filtered": any(request.GET.get(name) for name in form.fields),
         "statement": found,
+        "invoices": invoices_of(line.refs.get("invoice", "") for line in found.lines),
         **pages(request, list(form.fields), found.next_after),
     }
     return show(request, "console/account.html", context)
@@ -78,6 +80,7 @@ def customer_statement(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "filtered": any(request.GET.get(name) for name in form.fields),
         "statement": found,
+        "invoices": invoices_of(line.refs.get("invoice", "") for line in found.lines),
         "with_accounts": True,
         **pages(request, list(form.fields), found.next_after),
     }

@@ -7,6 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 
 from billing_ops.console.frame import crumb, show
+from billing_ops.console.paid_for import lines_of
 from billing_ops.models import Approval
 from invoicing.models import Invoice
 from ledger import histories, journal
@@ -38,6 +39,7 @@ def entry_page(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "invoice": Invoice.objects.filter(public_id=entry.invoice_ref).first() if entry.invoice_ref else None,
         "approval": Approval.objects.filter(pk=row.approval_id).first() if row.approval_id else None,
         "draws": draws,
+        "paid_for": lines_of((entry.invoice_ref, draw.ref) for draw in draws.items),
         "grants": _grants(draws),
         "seal": histories.seal_of(entry=entry.id),
         "first_url": "?" if after else "",

@@ -8,9 +8,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from billing_ops.console.frame import crumb, show
+from billing_ops.console.paid_for import invoices_of, lines_of
 from billing_ops.kit import clock
 from billing_ops.models import Approval
-from invoicing.models import Invoice
 from ledger import balances, histories
 from ledger.models import CreditGrant
 from plans.models import Customer
@@ -35,7 +35,6 @@ def grant_page(request: HttpRequest, pk: int) -> HttpResponse:
     text = request.GET.get("after", "")
     after = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     history = histories.of_grant(grant=grant, after=after, limit=PAGE)
-    refs = {step.invoice_ref for step in history.steps if step.invoice_ref}
     customer = Customer.objects.filter(key=grant.customer_key).first()
     context = {
         "title": f"{grant.kind.capitalize()} credit",
@@ -47,7 +46,8 @@ def grant_page(request: HttpRequest, pk: int) -> HttpResponse:
         "parts": _parts(standing),
         "approval": Approval.objects.filter(pk=grant.approval_id).first() if grant.approval_id else None,
         "history": history,
-        "invoices": {invoice.public_id: invoice for invoice in Invoice.objects.filter(public_id__in=refs)},
+        "invoices": invoices_of(step.invoice_ref for step in history.steps),
+        "paid_for": lines_of((step.invoice_ref, draw.ref) for step in history.steps for draw in step.draws),
         "first_url": "?" if after else "",
         "next_url": f"?after={history.next_after}" if history.next_after else "",
     }

@@ -106,7 +106,7 @@ def test_an_entry_leads_to_its_accounts_and_down_to_what_credit_paid_for(quiet_d
     for line in Line.objects.filter(entry=entry):
         assert f"/console/accounts/{line.account_id}/" in text
     for draw in CreditDraw.objects.filter(entry=entry, creditdrawallocation__isnull=False):
-        assert draw.ref in text
+        assert f"/console/lines/{draw.ref}/explain/" in text, "and from there down to the events"
         for allocation in draw.creditdrawallocation_set.all():
             assert f"/console/grants/{allocation.grant_id}/" in text
     assert f"/console/customers/{quiet_desk.acme.pk}/" in text or entry.customer_key != "acme"
@@ -138,7 +138,7 @@ def test_a_grants_parts_add_up_and_its_history_says_what_it_paid_for(quiet_desk:
     steps = context["history"].steps
     assert steps[-1].remaining == context["standing"].remaining
     assert sum(step.amount for step in steps) == context["standing"].remaining
-    assert all(draw.ref in text for step in steps for draw in step.draws)
+    assert all(f"/console/lines/{draw.ref}/explain/" in text for step in steps for draw in step.draws)
     assert f"/console/entries/{steps[0].entry_id}/" in text
     text, _ = _read(as_role("support"), f"/console/grants/{grant.pk}/")
     assert "/console/entries/" not in text
