@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,7 @@ class Row:
     """A period and what may be done with it; a refusal says why not."""
 
     period: Period
+    last_day: date
     last: PeriodChange | None
     reopened: bool
     request: Approval | None
@@ -125,6 +126,7 @@ def _rows(at: datetime) -> list[Row]:
         rows.append(
             Row(
                 period=period,
+                last_day=period.ends_before - timedelta(days=1),
                 last=last,
                 reopened=last is not None and last.to_status == "open",
                 request=waiting.get(period.pk),

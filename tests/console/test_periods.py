@@ -29,7 +29,9 @@ def send(browser: Client, act: str, period: Period, **data: str) -> str:
 
 def test_finance_soft_closes_and_closes_and_says_why(desk: "Desk", as_role: Callable[[str], Client]) -> None:
     browser = as_role("finance")
-    assert "Soft-close January 2025" in browser.get(PAGE).content.decode()
+    page = browser.get(PAGE).content.decode()
+    assert "Soft-close January 2025" in page
+    assert "/console/trial-balance/?until=2025-01-31" in page
     assert "soft-closed" in send(browser, "soft-close", january(), note="two invoices are late")
     assert january().status == "soft_closed"
     assert "are closed" in send(browser, "close", january())
