@@ -50,6 +50,8 @@ api = ApiRoot(
             {"name": "Subscriptions", "description": "Who agreed to what."},
             {"name": "Balances", "description": "What is owed and what is left."},
             {"name": "Credits", "description": "Grants of credit."},
+            {"name": "Schedules", "description": "Credit that comes again every period."},
+            {"name": "Top-ups", "description": "Credit that is bought: spendable once its invoice is paid."},
             {"name": "Invoices", "description": "The bill, from preview to payment."},
         ]
     },

@@ -23,10 +23,11 @@ from billing_ops.kit.actor import Actor, system
 from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
 from billing_ops.kit.money import plain
 from billing_ops.kit.periods import Period
-from ledger import drawing, issuing, moving, opening, posting, units, voiding
+from ledger import drawing, issuing, limiting, moving, opening, posting, units, voiding
 from ledger.issuing import Issue, Origin
 from ledger.models import CreditGrant, CreditSchedule
 from ledger.rules import movements
+from ledger.rules.limits import NO_AUTHORITY, Authority
 from ledger.rules.recurrence import Kept, Rollover, keep, period_of, split, start_of
 from ledger.rules.schedules import ScheduleTerms, check_schedule
 from ledger.rules.terms import Terms, differences
@@ -58,10 +59,13 @@ class Run:
     breakage: Breakage
 
 
-def schedule(*, terms: ScheduleTerms, key: str, actor: Actor, at: datetime) -> CreditSchedule:
+def schedule(
+    *, terms: ScheduleTerms, key: str, actor: Actor, at: datetime, authority: Authority = NO_AUTHORITY
+) -> CreditSchedule:
     """Make a schedule; the same key and terms return the one that is there. Nothing is given before the task runs.
 
-    Raises ``InvalidTerms``, ``units.NoRate`` and :class:`ScheduleDiffers`.
+    A person or an API key may promise a period no more than they may give now, on ``authority``. Raises
+    ``InvalidTerms``, ``units.NoRate``, ``limiting.AboveLimit`` and :class:`ScheduleDiffers`.
     """
     check_schedule(terms)
     first = terms.of_period(starts_at=terms.anchor_at, ends_at=terms.anchor_at + timedelta(days=1))
@@ -72,6 +76,7 @@ def schedule(*, terms: ScheduleTerms, key: str, actor: Actor, at: datetime) -> C
             opening.register_units({terms.unit})
             if (earlier := _earlier(terms, key)) is not None:
                 return earlier
+            limiting.enforce(terms=first, actor=actor, authority=authority, at=at)
             made = CreditSchedule.objects.create(
                 customer_key=terms.customer_key, unit_id=terms.unit, currency=terms.currency, kind=terms.kind,
                 amount=terms.amount, every=terms.every, time_zone=terms.time_zone, anchor_at=terms.anchor_at,

@@ -7,10 +7,10 @@ from pydantic import Field, StringConstraints
 
 from billing_ops.kit import clock
 from billing_ops.kit.http import AmountOut, AmountText, ApiRequest, ApiRouter, Body, InstantOut, Key, Out
-from billing_ops.kit.money import LEDGER_SCALE, parse_decimal, parse_money
+from billing_ops.kit.money import parse_money
 from invoicing import auto_topping_up
-from invoicing.api.top_ups import UnitCode, quantity_of
 from invoicing.models import AutoTopUp
+from ledger.api.fields import UnitCode, quantity_of
 from plans import customers
 
 router = ApiRouter(tags=["Top-ups"])
@@ -63,7 +63,7 @@ def set_auto_top_up(request: ApiRequest, body: RuleIn) -> RuleOut:
         customer_id=customer.pk,
         unit=body.unit,
         enabled=body.enabled,
-        threshold=parse_decimal(body.threshold, field="threshold", decimals=LEDGER_SCALE),
+        threshold=quantity_of(body.threshold, body.unit, field="threshold", allow_zero=True),
         quantity=quantity_of(body.amount, body.unit),
         monthly_cap=parse_money(body.monthly_cap, customer.currency, field="monthly_cap", allow_zero=True),
         reason=body.reason,

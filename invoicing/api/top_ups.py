@@ -1,6 +1,5 @@
 """Top-ups over HTTP: order credit, see what became of it, give it up unpaid."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -23,19 +22,12 @@ from billing_ops.kit.http import (
     idempotency,
     paginate,
 )
-from billing_ops.kit.money import LEDGER_SCALE, parse_decimal, parse_money
 from invoicing import topping_up
 from invoicing.models import TopUp
-from ledger.rules.worth import is_own
+from ledger.api.fields import UnitCode, quantity_of
 from plans import customers
 
 router = ApiRouter(tags=["Top-ups"])
-
-UnitCode = Annotated[
-    str,
-    StringConstraints(pattern=r"^([A-Z]{3}|[a-z][a-z0-9_]{1,23})$"),
-    Field(description="A currency, or a unit of the company's own such as `credits`.", examples=["USD"]),
-]
 
 
 class TopUpIn(Body):
@@ -132,13 +124,6 @@ def give_up_top_up(request: ApiRequest, top_up_id: str, body: GiveUpIn) -> TopUp
     row = topping_up.get(top_up_id)
     topping_up.give_up(top_up=row, at=clock.now(), actor=request.auth.actor, **body.model_dump())
     return _out(topping_up.get(top_up_id))
-
-
-def quantity_of(text: str, unit: str) -> Decimal:
-    """An amount of money or a quantity, as a program wrote it."""
-    if is_own(unit):
-        return parse_decimal(text, field="amount", decimals=LEDGER_SCALE)
-    return parse_money(text, unit).amount
 
 
 def _out(row: TopUp) -> TopUpOut:

@@ -14,7 +14,6 @@ from billing_ops.kit.http import (
     ApiRequest,
     ApiRouter,
     Body,
-    CurrencyCode,
     Instant,
     InstantOut,
     Key,
@@ -24,9 +23,8 @@ from billing_ops.kit.http import (
     idempotency,
     paginate,
 )
-from billing_ops.kit.money import parse_money
 from ledger import balances, crediting, holders, limiting, policies, voiding
-from ledger.api.fields import Feature, Reason, Text, amount_out
+from ledger.api.fields import Feature, Reason, Text, UnitCode, amount_out, quantity_of
 from ledger.models import CreditGrant
 from ledger.rules.limits import Authority
 
@@ -48,7 +46,7 @@ class CreditIn(Body):
     customer: Key
     kind: Literal["promotional", "goodwill", "included"]
     amount: AmountText
-    currency: CurrencyCode
+    currency: UnitCode
     reason_code: Reason
     priority: Annotated[int, Field(ge=0, le=100, description="Lower burns first.")] = 50
     effective_at: Instant | None = None
@@ -70,7 +68,14 @@ class CreditOut(Out):
     remaining: AmountOut
     used: AmountOut
     expired: AmountOut
-    voided: AmountOut
+    voided: AmountOut = Field(description="All that left in another way; the next three are parts of it.")
+    refunded: AmountOut
+    transferred: AmountOut
+    rolled_over: AmountOut
+    came_from: UUID | None = Field(description="The credit that it was moved from.")
+    went_to: list[UUID] = Field(description="Credits that parts of it became.")
+    rate: AmountOut | None = Field(description="Money a unit when it was made, for a unit of the company's own.")
+    cost: AmountOut | None = Field(description="Money received or promised for all of it, for such a unit.")
     priority: int
     effective_at: InstantOut
     expires_at: InstantOut | None
@@ -93,7 +98,7 @@ class CreditsQuery(PageQuery):
     """Whose credits."""
 
     customer: Key
-    currency: CurrencyCode | None = None
+    currency: UnitCode | None = None
 
 
 @router.make("/credits", scope="credits:write", answer=CreditOut)
@@ -118,7 +123,8 @@ def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
 @router.read("/credits", scope="balances:read", answer=Page[CreditOut])
 def list_credits(request: ApiRequest, query: Query[CreditsQuery]) -> Page[CreditOut]:
     """A customer's credits, newest first, each with what is left of it."""
-    rows = CreditGrant.objects.filter(customer_key=query.customer)
+    rows = CreditGrant.objects.filter(customer_key=query.customer).select_related("from_grant")
+    rows = rows.prefetch_related("led_to")
     if query.currency is not None:
         rows = rows.filter(unit=query.currency)
     found = paginate(rows, page=query, order=["-id"], listing="credits")
@@ -142,11 +148,12 @@ def void_credit(request: ApiRequest, credit_id: UUID, body: VoidIn) -> CreditOut
 
 
 def _terms(body: CreditIn) -> dict[str, Any]:
-    amount = parse_money(body.amount, body.currency)
+    amount = quantity_of(body.amount, body.currency)
     holders.check(customer_key=body.customer, unit=body.currency)
     return {
         "customer_key": body.customer,
         "amount": amount,
+        "unit": body.currency,
         **body.model_dump(exclude={"customer", "amount", "currency"}),
     }
 
@@ -172,6 +179,13 @@ def _credit(found: balances.GrantBalance) -> CreditOut:
             "used": amount_out(found.used, grant.unit_id),
             "expired": amount_out(found.expired, grant.unit_id),
             "voided": amount_out(found.voided, grant.unit_id),
+            "refunded": amount_out(found.refunded, grant.unit_id),
+            "transferred": amount_out(found.transferred, grant.unit_id),
+            "rolled_over": amount_out(found.rolled_over, grant.unit_id),
+            "came_from": grant.from_grant.public_id if grant.from_grant else None,
+            "went_to": [one.public_id for one in grant.led_to.all()],
+            "rate": grant.rate,
+            "cost": grant.cost_basis,
             "priority": grant.priority,
             "effective_at": grant.effective_at,
             "expires_at": grant.expires_at,

@@ -64,7 +64,7 @@ def test_a_credit_is_given_once_and_seen(api: Api) -> None:
         ({"amount": "-5"}, "request.invalid"),
         ({"amount": "1.001"}, "amount.invalid"),
         ({"amount": "0"}, "amount.invalid"),
-        ({"currency": "usd"}, "request.invalid"),
+        ({"currency": "usd"}, "ledger.unknown_unit"),
         ({"currency": "XYZ"}, "currency.invalid"),
         ({"kind": "paid"}, "request.invalid"),
         ({"priority": 101}, "request.invalid"),
