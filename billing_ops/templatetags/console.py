@@ -60,6 +60,12 @@ def exact_cents(value: Decimal | None, currency: str) -> str:
 
 
 @register.filter
+def figure(value: Decimal | None, currency: str) -> str:
+    """Like :func:`exact_cents` without the currency: for columns whose head names it."""
+    return exact_cents(value, currency).removesuffix(f" {currency}")
+
+
+@register.filter
 def utc(value: datetime | None) -> str:
     """An instant with its zone: ``2025-01-31 14:05 UTC``."""
     if value is None:
