@@ -8,7 +8,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 TYPED := billing_ops metering ledger plans invoicing tests .ci manage.py $(if $(wildcard bench/*.py),bench)
 
-.PHONY: help run reset manage test e2e lint static format bench migrate lock install install-dev browser
+.PHONY: help run reset manage test e2e lint static format bench mutation soak migrate lock install install-dev browser
 
 help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -43,6 +43,12 @@ format: install-dev ## Put the source into its one form
 
 bench: install-dev ## The benchmarks, beside their baselines
 	@if [ -f bench/run.py ]; then $(PY) bench/run.py; else echo "There are no benchmarks in this release."; fi
+
+mutation: install-dev ## Mutation testing of posting, burn-down and movements: a quarter of an hour (tests/mutation/README.md)
+	@$(PY) -m tests.mutation
+
+soak: install-dev ## Ten thousand random steps through the whole credits engine beside a model (tests/properties/)
+	@LEDGER_WALK=soak $(PY) -m pytest -q tests/properties/test_ledger_walk.py
 
 migrate: install ## Migrate the database of OWNER_DATABASE_URL and give everybody their rights
 	@BILLING_DB_ROLE=owner $(PY) manage.py prepare_database

@@ -1,0 +1,1 @@
+"""Mutation testing: ``make mutation``. What survives is explained in README.md."""
