@@ -42,14 +42,14 @@ Unit = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,23}$"
 DrawId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
-class PartOut(Out):
+class DrawPartOut(Out):
     """An amount of one credit."""
 
     credit: UUID
     amount: AmountOut
 
 
-class DrawOut(Out):
+class DrawAnswerOut(Out):
     """A draw: what credit paid of it (`drawn`) and what not (`shortfall`)."""
 
     id: int
@@ -62,10 +62,10 @@ class DrawOut(Out):
     overage_currency: str
     used_at: InstantOut
     replayed: bool = Field(description="It had been drawn before under this key.")
-    credits: list[PartOut] = Field(description="The credits that paid, and how much each.")
+    credits: list[DrawPartOut] = Field(description="The credits that paid, and how much each.")
 
 
-class OutcomeOut(Out):
+class DrawOutcomeOut(Out):
     """What became of one draw of many."""
 
     key: str
@@ -79,11 +79,11 @@ class OutcomeOut(Out):
     message: str | None = Field(None, description="The same for people.")
 
 
-class OutcomesOut(Out):
+class DrawOutcomesOut(Out):
     """The outcomes in the order of the draws, and how many of each; given after the commit."""
 
     counts: dict[str, int]
-    outcomes: list[OutcomeOut]
+    outcomes: list[DrawOutcomeOut]
 
 
 class DrawnOut(Out):
@@ -105,7 +105,7 @@ class DrawnOut(Out):
     usage_ref: str
     used_at: InstantOut
     recorded_at: InstantOut
-    credits: list[PartOut]
+    credits: list[DrawPartOut]
 
 
 class DrawsQuery(PageQuery):
@@ -117,7 +117,7 @@ class DrawsQuery(PageQuery):
     usage_ref: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
-class ReturnIn(Body):
+class DrawReturnIn(Body):
     """How much of a draw is given back, and why."""
 
     amount: DecimalText
@@ -126,7 +126,7 @@ class ReturnIn(Body):
     note: Annotated[str, StringConstraints(max_length=2000)] = ""
 
 
-class ReturnOut(Out):
+class DrawReturnOut(Out):
     """What was given back, first of what was owed, then to the credits that expire last."""
 
     id: int
@@ -134,12 +134,12 @@ class ReturnOut(Out):
     amount: AmountOut
     overage: AmountOut = Field(description="How much of the amount had been overage.")
     overage_money: AmountOut = Field(description="What is no longer owed for it.")
-    credits: list[PartOut]
+    credits: list[DrawPartOut]
     reason_code: str
     returned_at: InstantOut
 
 
-class AvailableOut(Out):
+class AvailableCreditOut(Out):
     """Credit in one unit: `available` is what is settled less what is held and less what was used and not drawn yet."""
 
     unit: str
@@ -155,7 +155,7 @@ class FeatureCreditOut(Out):
     customer: str
     feature: str
     as_of: InstantOut
-    credit: list[AvailableOut]
+    credit: list[AvailableCreditOut]
 
 
 class FeatureQuery(Body):
@@ -165,7 +165,9 @@ class FeatureQuery(Body):
     unit: Unit | None = None
 
 
-@router.ask("/draws", scope="draws:write", answer=DrawOut, problems=(409, 429), openapi={"requestBody": DRAW_BODY})
+@router.ask(
+    "/draws", scope="draws:write", answer=DrawAnswerOut, problems=(409, 429), openapi={"requestBody": DRAW_BODY}
+)
 def draw_credit(request: ApiRequest) -> HttpResponse:
     """Draw credit for something that was used: now, and to the last digit.
 
@@ -180,7 +182,7 @@ def draw_credit(request: ApiRequest) -> HttpResponse:
 @router.ask(
     "/draws/batch",
     scope="draws:write",
-    answer=OutcomesOut,
+    answer=DrawOutcomesOut,
     max_bytes=_MAX_BYTES,
     problems=(409, 429),
     openapi={"requestBody": DRAWS_BODY},
@@ -218,8 +220,8 @@ def get_draw(request: ApiRequest, draw_id: DrawId) -> DrawnOut:
     return _drawn(draws.get(draw_id=draw_id))
 
 
-@router.make("/draws/{draw_id}/returns", scope="draws:write", answer=ReturnOut)
-def return_drawn_credit(request: ApiRequest, draw_id: DrawId, body: ReturnIn) -> ReturnOut:
+@router.make("/draws/{draw_id}/returns", scope="draws:write", answer=DrawReturnOut)
+def return_drawn_credit(request: ApiRequest, draw_id: DrawId, body: DrawReturnIn) -> DrawReturnOut:
     """Give back a part of a draw, or all of it: in the reverse of the order in which it was drawn."""
     made = returning.give_back(
         draw_id=draw_id,
@@ -284,9 +286,9 @@ def _drawn(row: draws.DrawRow) -> DrawnOut:
     )
 
 
-def _returned(made: CreditReturn) -> ReturnOut:
+def _returned(made: CreditReturn) -> DrawReturnOut:
     parts = CreditReturnAllocation.objects.filter(given=made).values_list("grant__public_id", "amount")
-    return ReturnOut.model_validate(
+    return DrawReturnOut.model_validate(
         {
             "id": made.pk,
             "draw": made.draw_id,

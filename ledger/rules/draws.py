@@ -77,8 +77,10 @@ def check(order: Order, *, at: datetime) -> None:
         raise _invalid("key", "A draw needs a key of 1 to 200 printable characters.")
     if order.policy not in _POLICIES:
         raise _invalid("policy", f"There is no policy “{order.policy}”.")
-    if len(order.feature) > 100 or len(order.usage_ref) > 200 or "\0" in order.feature + order.usage_ref:
-        raise _invalid("usage_ref", "A feature has at most 100 characters, a reference to usage 200, and no U+0000.")
+    if len(order.feature) > 100 or not order.feature.isprintable():
+        raise _invalid("feature", "A feature has at most 100 printable characters.")
+    if len(order.usage_ref) > 200 or not order.usage_ref.isprintable():
+        raise _invalid("usage_ref", "A reference to usage has at most 200 printable characters.")
     if order.used_at is not None:
         if order.used_at.tzinfo is None:
             raise _invalid("used_at", "The instant of use needs a time zone.")
