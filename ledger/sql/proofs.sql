@@ -82,7 +82,6 @@ SELECT * FROM (
        AND (a.kind = 'period.reopen' AND a.status = 'approved' AND a.subject ->> 'period' = c.period_id::text
             AND a.used_for = 'period:' || c.period_id AND lower(a.decided_by_id) <> lower(a.requested_by_id)) IS NOT TRUE
     UNION ALL
-    -- I5, I6: holds stand here
     -- I11: customers' accounts add up to the control totals, which the unstored side of the books gives
     SELECT 'I11', code || ' ' || unit, 'accounts ' || stored || ', lines ' || control
       FROM (SELECT a.code, a.unit, sum(b.debits - b.credits) AS stored, sum(coalesce(s.net, 0)) AS control

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
 
-from ledger import closing, posting, sealing
-from ledger.models import Seal
+from ledger import closing, drawing, posting, returning, sealing
+from ledger.models import CreditDraw, Seal
 from tests.ledger.books import AT, ROBOT, accrue, give, spend
 from tests.ledger.periods import ANN, LATER, month, reopened
 from tests.support.database import Database
@@ -36,6 +37,10 @@ def sealed_books() -> list[Seal]:
         accrue(f"usage {number}", "1.25")
     give("promo", "5")
     spend("invoice", "3")
+    drawing.draw(customer_key="cus-1", unit="USD", amount=Decimal("1.5"), feature="", key="draw", at=AT, actor=ROBOT)
+    drawn = CreditDraw.objects.get(idempotency_key="draw").pk
+    back = Decimal("0.5")
+    returning.give_back(draw_id=drawn, amount=back, key="back", at=AT, actor=ROBOT, reason_code="over_counted")
     entry = accrue("mistake", "7", at=AT + timedelta(days=40))
     posting.reverse(entry=entry, key="undo", at=AT + timedelta(days=41), actor=ROBOT, reason_code="test")
     for number in (3, 4):

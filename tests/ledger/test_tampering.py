@@ -246,7 +246,19 @@ EDITS: dict[str, tuple[str, str]] = {
         "UPDATE ledger_credit_grant SET priority = 1, scope = '{tokens}', scope_rank = 0",
         verifying.ENTRY_EDITED,
     ),
-    "what a draw was for": ("UPDATE ledger_credit_draw SET ref = 'another line'", verifying.ENTRY_EDITED),
+    "when a credit ends": (
+        "UPDATE ledger_credit_grant SET expires_at = effective_at + interval '9 years'",
+        verifying.ENTRY_EDITED,
+    ),
+    "what was given back and why": (
+        "UPDATE ledger_credit_return SET reason_note = 'as agreed'",
+        verifying.ENTRY_EDITED,
+    ),
+    "what was given back to which grant": (
+        "UPDATE ledger_credit_return_allocation SET amount = amount + 1",
+        verifying.ENTRY_EDITED,
+    ),
+    "what a draw was for": ("UPDATE ledger_credit_draw SET feature = 'another'", verifying.ENTRY_EDITED),
     "what a draw took": ("UPDATE ledger_credit_draw_allocation SET amount = amount - 1", "I12"),
     "an entry with its lines": (
         f"DELETE FROM ledger_line WHERE entry_id = {_USAGE.format(1)};"

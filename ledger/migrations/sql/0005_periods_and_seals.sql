@@ -220,44 +220,7 @@ ALTER TABLE ledger_seal ADD CONSTRAINT ledger_seal_once EXCLUDE USING gist (entr
 
 CREATE FUNCTION ledger_seal_lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7262004';
 
--- The canonical form of entries, version 1: one JSON text each, of what they say, their lines with their accounts' keys,
--- the grants they issued and the draws they post. ledger/sql/entry_forms.sql says the same for who verifies.
-CREATE FUNCTION ledger_entry_forms(ids bigint[]) RETURNS TABLE (id bigint, form text) LANGUAGE sql STABLE
-SET search_path = pg_catalog, public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
-    SELECT e.id, json_build_array('entry', 1, e.public_id, e.book_id, e.source, e.idempotency_key, e.event_type,
-        (extract(epoch FROM e.effective_at) * 1000000)::bigint, e.effective_on,
-        (extract(epoch FROM e.occurred_at) * 1000000)::bigint, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
-        e.period_id, e.line_count, e.reverses_id, e.customer_key, e.invoice_ref, e.grant_ref, e.stripe_ref,
-        e.batch_ref, e.actor_type, e.actor_id, e.reason_code, e.reason_note, e.ticket, e.approval_id, e.fx_rate,
-        e.metadata, lines.all_of_them, grants.all_of_them, draws.all_of_them)::text
-      FROM unnest(ids) AS wanted (id)
-      JOIN ledger_entry e ON e.id = wanted.id
-     CROSS JOIN LATERAL (
-        SELECT json_agg(json_build_array(l.line_no, l.account_id, a.book_id, a.code, a.customer_key, a.dimension,
-                                         a.unit, l.unit, l.side, l.amount, l.account_version, l.balance_after,
-                                         l.effective_on) ORDER BY l.line_no) AS all_of_them
-          FROM ledger_line l LEFT JOIN ledger_account a ON a.id = l.account_id WHERE l.entry_id = e.id) lines
-     CROSS JOIN LATERAL (
-        SELECT json_agg(json_build_array(g.public_id, g.wallet_id, g.account_id, g.customer_key, g.unit, g.kind,
-                                         g.amount, g.priority, (extract(epoch FROM g.effective_at) * 1000000)::bigint,
-                                         (extract(epoch FROM g.expires_at) * 1000000)::bigint, g.scope, g.cost_basis,
-                                         g.source_invoice, g.reason_code, g.reason_note, g.ticket,
-                                         g.requested_by_type, g.requested_by_id, g.approval_id, g.idempotency_key)
-                        ORDER BY g.id) AS all_of_them
-          FROM ledger_line l JOIN ledger_credit_grant g ON g.account_id = l.account_id
-         WHERE l.entry_id = e.id AND l.account_version = 1) grants
-     CROSS JOIN LATERAL (
-        SELECT json_agg(json_build_array(w.customer_key, w.unit, d.idempotency_key, d.ref, d.feature, d.amount,
-                                         d.shortfall, (extract(epoch FROM d.used_at) * 1000000)::bigint,
-                                         taken.all_of_them) ORDER BY d.id) AS all_of_them
-          FROM ledger_credit_draw d
-          LEFT JOIN ledger_credit_wallet w ON w.id = d.wallet_id
-         CROSS JOIN LATERAL (
-            SELECT json_agg(json_build_array(al.grant_id, al.amount) ORDER BY al.grant_id) AS all_of_them
-              FROM ledger_credit_draw_allocation al WHERE al.draw_id = d.id) taken
-         WHERE d.entry_id = e.id) draws
-$$;
+-- The canonical form of entries, ledger_entry_forms, stands in migration 0010, behind all that an entry brings along.
 
 -- The canonical form of the history of periods, version 1.
 CREATE FUNCTION ledger_change_forms(ids bigint[]) RETURNS TABLE (id bigint, form text) LANGUAGE sql STABLE
