@@ -48,7 +48,7 @@ mutation: install-dev ## Mutation testing of posting, burn-down and movements: a
 	@$(PY) -m tests.mutation
 
 soak: install-dev ## Ten thousand random steps through the whole credits engine beside a model (tests/properties/)
-	@LEDGER_WALK=soak $(PY) -m pytest -q tests/properties/test_ledger_walk.py
+	@LEDGER_WALK=soak $(PY) -m pytest -q tests/properties/test_credits_walk.py
 
 migrate: install ## Migrate the database of OWNER_DATABASE_URL and give everybody their rights
 	@BILLING_DB_ROLE=owner $(PY) manage.py prepare_database
