@@ -25,6 +25,7 @@ from ledger.models import CreditGrant, CreditWallet
 from ledger.moving import Move
 from ledger.rules import movements
 from ledger.rules.burndown import Purse, order
+from ledger.rules.entries import LineSpec
 from ledger.rules.worth import effective_rate
 
 TRANSFER: Final = "credit.transfer"
@@ -74,6 +75,26 @@ def choose(
     if wanted > 0:
         raise NotEnoughCredit(f"{plain(amount - wanted)} {unit} can be transferred.", field="amount", unit=unit)
     return chosen
+
+
+def lines_of(chosen: Sequence[tuple[CreditGrant, Decimal]], *, to_customer: str) -> tuple[LineSpec, ...]:
+    """The lines that a transfer of those parts would post, for a preview before it is asked for."""
+    lines: tuple[LineSpec, ...] = ()
+    with transaction.atomic():
+        for grant, amount in chosen:
+            leaving = voiding.taken_out(grant, amount)
+            move = moving.plan(
+                leaving,
+                to_customer=to_customer,
+                public_id=uuid4(),
+                key="",
+                reason_code="preview",
+                effective_at=grant.effective_at,
+                expires_at=grant.expires_at,
+                origin=Origin(from_grant_id=grant.pk),
+            )
+            lines += move.lines()
+    return lines
 
 
 def ask(

@@ -115,7 +115,8 @@ def _acts(request: HttpRequest, customer: Customer, invoices: Sequence[Invoice])
         "" if may_issue else "Your role does not include issuing credits.",
     )
     unpaid = [one for one in invoices if one.status == Invoice.Status.OPEN]
-    return [issue, _collecting(request, customer, unpaid)]
+    more = Act("Top-ups, schedules, transfers", reverse("admin:console_credits", args=[customer.pk]))
+    return [issue, more, _collecting(request, customer, unpaid)]
 
 
 def _collecting(request: HttpRequest, customer: Customer, unpaid: Sequence[Invoice]) -> Act:

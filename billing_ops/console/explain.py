@@ -65,16 +65,16 @@ def explain(line: InvoiceLine, *, at: datetime) -> Explanation:
     """Rate a line again as of now. ``line`` comes with its price, version, tiers, meter and item."""
     period = Period(line.service_start, line.service_end)
     if line.kind == InvoiceLine.Kind.ADVANCE:
-        charge = charges.advance(line.item, period)
+        charge = charges.advance(line.agreed_item, period)
         days: list[Day] = []
         chart = None
     else:
-        charge = charges.usage_charge(line.item, period, at=at, revision=line.revision)
+        charge = charges.usage_charge(line.agreed_item, period, at=at, revision=line.revision)
         hours = hours_of(line, period)
         days = by_day(hours)
         chart = charts.by_day("Quantity by day", hours, start=period.start, end=period.end, unit=meter_of(line).unit)
     amounts = charge.amounts
-    rated = rate_usage(catalog.terms_of(line.price), amounts.quantity)
+    rated = rate_usage(catalog.terms_of(line.agreed_price), amounts.quantity)
     return Explanation(
         line=line,
         rule=RULES.get(amounts.rule, amounts.rule),
@@ -94,7 +94,7 @@ def explain(line: InvoiceLine, *, at: datetime) -> Explanation:
 
 def meter_of(line: InvoiceLine) -> Meter:
     """The meter of a usage line."""
-    meter = line.price.meter
+    meter = line.agreed_price.meter
     if meter is None:
         raise ValueError(f"line {line.pk} is no usage line")
     return meter
@@ -102,7 +102,7 @@ def meter_of(line: InvoiceLine) -> Meter:
 
 def hours_of(line: InvoiceLine, period: Period) -> list[usage.Hour]:
     """The quantity by UTC hour within a part of the line's service period."""
-    return usage.hourly(meter=meter_of(line), subject=line.item.subscription.customer.key, period=period)
+    return usage.hourly(meter=meter_of(line), subject=line.agreed_item.subscription.customer.key, period=period)
 
 
 def by_day(hours: Sequence[usage.Hour]) -> list[Day]:

@@ -40,7 +40,7 @@ def events_page(request: HttpRequest, pk: int) -> HttpResponse:
     period = explain.part_of(line, start, length)
     if period is None:
         raise Http404("That hour is outside the service period")
-    subject = line.item.subscription.customer.key
+    subject = line.agreed_item.subscription.customer.key
     meter = explain.meter_of(line)
     page = usage.events_of(
         meter=meter, subject=subject, period=period, after=_position(request.GET.get("after", "")), limit=PAGE
@@ -49,7 +49,7 @@ def events_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         **_frame(line),
         "title": "Events behind the amount",
-        "header_note": f"{line.price.name}, {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC",
+        "header_note": f"{line.agreed_price.name}, {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC",
         "period": period,
         "reading": usage.quantity(meter=meter, subject=subject, period=period, at=clock.now()),
         "meter": meter,
@@ -88,7 +88,7 @@ def _line(pk: int) -> InvoiceLine:
             "item__subscription__customer",
         )
         .prefetch_related("price__tiers", "item__price__tiers")
-        .filter(pk=pk)
+        .filter(pk=pk, item__isnull=False)
         .first()
     )
     if found is None:

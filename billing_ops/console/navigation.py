@@ -42,6 +42,7 @@ _MENU: tuple[tuple[str, tuple[Entry, ...]], ...] = (
             Entry("Journal", "menu_book", "admin:console_journal", "ledger.view_journal"),
             Entry("Periods", "event_available", "admin:console_periods", "ledger.view_period"),
             Entry("Trial balance", "balance", "admin:console_trial_balance", "ledger.view_journal"),
+            Entry("Units of credit", "token", "admin:console_units", "ledger.view_unitrate"),
             Entry("Accounts", "account_balance", "admin:ledger_account_changelist", "ledger.view_account"),
         ),
     ),

@@ -44,6 +44,7 @@ def _pages() -> list[Page]:
     from billing_ops.console import (
         account_page,
         approvals_page,
+        credit_acts,
         credit_page,
         customer_page,
         entry_page,
@@ -55,6 +56,7 @@ def _pages() -> list[Page]:
         limits_page,
         periods_page,
         trial_balance_page,
+        units_page,
         usage_pages,
     )
 
@@ -62,9 +64,20 @@ def _pages() -> list[Page]:
     usage, keys = "metering.investigate_usage", "billing_ops.manage_apikey"
     approvals, closing = "billing_ops.view_approval", "ledger.close_period"
     form = ("GET", "HEAD", "POST")
+    topping_up, scheduling = "invoicing.order_topup", "ledger.manage_schedules"
     return [
         _page("customers/<int:pk>/", "console_customer", customer_page.customer_page, customer),
         _page("customers/<int:pk>/credit/", "console_credit", credit_page.credit_page, "ledger.issue_credit", *form),
+        _page("customers/<int:pk>/credits/", "console_credits", credit_acts.credits_page, "ledger.view_creditgrant"),
+        _page("customers/<int:pk>/top-up/", "console_topup", credit_acts.top_up, topping_up, *form),
+        _page("customers/<int:pk>/auto-top-up/", "console_auto_topup", credit_acts.auto_top_up, topping_up, *form),
+        _page("customers/<int:pk>/schedule/", "console_schedule", credit_acts.schedule, scheduling, *form),
+        _page("customers/<int:pk>/transfer/", "console_transfer", credit_acts.transfer, "ledger.issue_credit", *form),
+        _page("schedules/<int:pk>/end/", "console_schedule_end", credit_acts.end_schedule, scheduling, "POST"),
+        _page("top-ups/<int:pk>/give-up/", "console_topup_give_up", credit_acts.give_up, topping_up, "POST"),
+        _page("units/", "console_units", units_page.units_page, "ledger.view_unitrate"),
+        _page("units/register/", "console_unit_register", units_page.register_unit, "ledger.set_rates", "POST"),
+        _page("units/rate/", "console_unit_rate", units_page.set_rate, "ledger.set_rates", "POST"),
         _page("invoices/<int:pk>/", "console_invoice", invoice_page.invoice_page, invoice),
         _page("invoices/<int:pk>/print/", "console_invoice_print", invoice_page.invoice_print, invoice),
         _page(

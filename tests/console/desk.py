@@ -11,10 +11,12 @@ from moneyed import USD, Money
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.http import issuing
-from invoicing import accruing, billing
+from invoicing import accruing, auto_topping_up, billing, topping_up
 from invoicing.models import Invoice, InvoiceLine, StripeEvent
-from ledger import approved, crediting, limiting
+from ledger import approved, crediting, limiting, registering, scheduling
 from ledger.rules.limits import Above, Authority
+from ledger.rules.recurrence import Rollover
+from ledger.rules.schedules import ScheduleTerms
 from ledger.rules.terms import Terms
 from plans.models import Customer
 from tests.stripe_standin.process import Standin
@@ -92,6 +94,7 @@ def make_desk(world: World, standin: Standin, clock: Any) -> Desk:
     send([event(9900, subject="acme", time=now - timedelta(minutes=3), context=500, generated=40)], at=now)
     _trouble(now)
     _asked(now)
+    _to_come(acme, cardless, now)
     issuing.issue(name=f"collector {XSS}", scopes=["events:write"], at=now, actor=TESTER)
     return Desk(now, acme, declined, cardless)
 
@@ -122,6 +125,26 @@ def _asked(at: datetime) -> None:
     found = limiting.check(terms=terms, actor=agent, authority=Authority(roles=("Support",)), at=at)
     assert isinstance(found, Above)
     approved.ask_for_credit(terms=terms, above=found, key="desk-request", actor=agent, at=at)
+
+
+def _to_come(acme: Customer, cardless: Customer, at: datetime) -> None:
+    """A unit of the company's own, credit that will come again, a top-up that waits to be paid, and a rule."""
+    registering.register(code="credits", actor=TESTER, at=at)
+    registering.set_rate(
+        unit="credits", currency="USD", rate=Decimal("0.01"), reason=f"list price {XSS}", actor=TESTER, at=at
+    )
+    terms = ScheduleTerms(
+        customer_key=acme.key, kind="promotional", amount=Decimal(500), unit="credits", every="month",
+        anchor_at=at + timedelta(days=20), reason_code="campaign", rollover=Rollover(Decimal(0), Decimal(250)),
+        note=f"spring {XSS}",
+    )  # fmt: skip
+    scheduling.schedule(terms=terms, key="desk-schedule", actor=TESTER, at=at)
+    order = topping_up.Order("USD", Decimal("40.00"), note=f"by phone {XSS}")
+    topping_up.order(customer_id=cardless.pk, order=order, key="desk-topup", at=at, actor=TESTER)
+    auto_topping_up.set_rule(
+        customer_id=acme.pk, unit="USD", enabled=False, threshold=Decimal(5), quantity=Decimal(20),
+        monthly_cap=Money(100, USD), reason=f"asked for {XSS}", at=at, actor=TESTER,
+    )  # fmt: skip
 
 
 def _use(clock: Any) -> None:

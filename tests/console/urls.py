@@ -47,8 +47,8 @@ def address(name: str, desk: "Desk") -> Address:
 
 def _key(name: str, desk: "Desk") -> str:
     from billing_ops.models import ApiKey, Approval, AuditEntry, FailedWork
-    from invoicing.models import PaymentAttempt, StripeEvent
-    from ledger.models import Account, CreditGrant, Entry, Period
+    from invoicing.models import PaymentAttempt, StripeEvent, TopUp
+    from ledger.models import Account, CreditGrant, CreditSchedule, Entry, Period
     from metering.models import Meter
     from plans.models import Plan, PlanVersion, Subscription
 
@@ -62,6 +62,11 @@ def _key(name: str, desk: "Desk") -> str:
         "console_invoice_finalize": desk.paid().pk,
         "console_invoice_collect": desk.paid().pk,
         "console_statement": desk.acme.pk,
+        "console_credits": desk.acme.pk,
+        "console_topup": desk.acme.pk,
+        "console_auto_topup": desk.acme.pk,
+        "console_schedule": desk.acme.pk,
+        "console_transfer": desk.acme.pk,
         "console_explain": desk.usage_line().pk,
         "console_explain_events": desk.usage_line().pk,
     }
@@ -73,6 +78,8 @@ def _key(name: str, desk: "Desk") -> str:
         "ledger_account_change": Account,
         "console_account": Account,
         "console_grant": CreditGrant,
+        "console_schedule_end": CreditSchedule,
+        "console_topup_give_up": TopUp,
         "ledger_creditgrant_change": CreditGrant,
         "invoicing_paymentattempt_change": PaymentAttempt,
         "invoicing_stripeevent_change": StripeEvent,
