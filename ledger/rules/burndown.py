@@ -57,13 +57,6 @@ def order(purse: Purse) -> tuple[int, datetime, int, int, datetime, int]:
     )
 
 
-def pays_for(purse: Purse, *, feature: str, used_at: datetime) -> bool:
-    """Whether a grant may pay for that feature at that instant; its window is half-open."""
-    begun = purse.effective_at <= used_at
-    over = purse.expires_at is not None and used_at >= purse.expires_at
-    return begun and not over and (not purse.scope or feature in purse.scope)
-
-
 class Burning:
     """Grants while needs take from them, one after the other, in the burn order."""
 

@@ -120,6 +120,42 @@ def test_what_is_wrong_with_a_line_is_named(change: dict[str, Any], rule: str) -
     assert rule_of(fee(lines=(replace(one, **change), other))) == rule
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"movement": "no.such"}, "There is no kind of entry “no.such”."),
+        ({"key": ""}, "An entry needs a key of at most 200 characters."),
+        ({"refs": {"order": "1"}}, "An entry has no reference “order”."),
+        ({"effective_at": AT.replace(tzinfo=None)}, "An entry's date needs a time zone."),
+        ({"actor": Actor("user", "ana")}, "A person who posts gives a reason code."),
+        ({"lines": ()}, "An entry has at least two lines."),
+        ({"movement": movements.PAYOUT_PAID}, "“Payout paid” may not debit 6000 Processing fees."),
+        ({"lines": (*fee().lines, *debit("6000", D("1.00"), "USD"))}, "Debits and credits differ by 1.00 USD."),
+        (
+            {"lines": (*fee().lines, *debit("6000", D("1"), "EUR"), *credit("1010", D("2"), "USD"))},
+            "Debits and credits differ by 1 EUR, -2.00 USD.",
+        ),
+        ({"lines": (replace(fee().lines[0], code="1234"), fee().lines[1])}, "The chart has no account 1234."),
+        (
+            {"lines": (replace(fee().lines[0], customer_key="c"), fee().lines[1])},
+            "6000 Processing fees takes no customer.",
+        ),
+        (
+            {"lines": (replace(fee().lines[0], dimension="d"), fee().lines[1])},
+            "6000 Processing fees: its dimension is none.",
+        ),
+        (
+            {"lines": (replace(fee().lines[0], amount=D("-1")), fee().lines[1])},
+            "6000: -1 is not a positive amount of at most twelve decimals.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidEntry) as caught:
+        check(fee(**change))
+    assert str(caught.value).startswith(said)
+
+
 def test_an_account_needs_the_customer_and_the_dimension_of_its_code() -> None:
     accrued = movements.usage_accrued(customer_key="c", unit="USD", amount=D("1"))
     usage = fee(movement=movements.USAGE_ACCRUED, lines=accrued)

@@ -18,6 +18,7 @@ PASSES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "rules": (
         ["ledger/deciding.py", "ledger/rules/burndown.py", "ledger/rules/entries.py", "ledger/rules/movements/*.py"],
         [
+            "tests/ledger/test_burn_order.py",
             "tests/ledger/test_deciding.py",
             "tests/ledger/test_entries.py",
             "tests/ledger/test_movements.py",

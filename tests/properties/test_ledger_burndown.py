@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.rules.burndown import Need, Purse, Taken, burn, order, pays_for
+from ledger.rules.burndown import Need, Purse, Taken, burn, order
 
 T0 = datetime(2025, 1, 1, tzinfo=UTC)
 FEATURES = ("tokens", "images", "")
@@ -45,6 +45,12 @@ def needs(draw: st.DrawFn) -> list[Need]:
         Need(f"n{number}", draw(st.sampled_from(FEATURES)), draw(amounts), draw(st.one_of(st.none(), instants)))
         for number in range(draw(st.integers(0, 5)))
     ]
+
+
+def pays_for(purse: Purse, *, feature: str, used_at: datetime) -> bool:
+    """Whether a grant may pay for that feature at that instant; its window is half-open."""
+    over = purse.expires_at is not None and purse.expires_at <= used_at
+    return purse.effective_at <= used_at and not over and (purse.scope == () or feature in purse.scope)
 
 
 def by(taken: list[Taken], name: str) -> dict[object, Decimal]:
