@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from ninja import Query
+from pydantic import Field
 
 from billing_ops.kit.http import AmountOut, ApiRequest, ApiRouter, InstantOut, Key, Out, Page, PageQuery
 from billing_ops.kit.http.cursors import seal, unseal
@@ -31,12 +32,15 @@ class JournalEntryOut(Out):
     type: str
     label: str
     effective_at: InstantOut
+    occurred_at: InstantOut | None = Field(description="Its own date, if it was told after its period had closed.")
     recorded_at: InstantOut
     customer: str
     invoice: str
     credit: str
     stripe: str
     reason_code: str
+    ticket: str
+    actor: str = Field(description="Who posted it: a kind (`user`, `api_key`, `system`, `stripe`) and a name.")
     lines: list[JournalLineOut]
 
 
@@ -90,12 +94,15 @@ def _entry(found: journal.JournalEntry) -> JournalEntryOut:
             "type": found.event_type,
             "label": found.label,
             "effective_at": found.effective_at,
+            "occurred_at": found.occurred_at,
             "recorded_at": found.recorded_at,
             "customer": found.customer_key,
             "invoice": found.invoice_ref,
             "credit": found.grant_ref,
             "stripe": found.stripe_ref,
             "reason_code": found.reason_code,
+            "ticket": found.ticket,
+            "actor": f"{found.actor_type}:{found.actor_id}",
             "lines": [_line(line) for line in found.lines],
         }
     )

@@ -87,7 +87,7 @@ def test_a_customers_statement_ends_at_what_they_owe(quiet_desk: "Desk", as_role
     customer = quiet_desk.declined
     for scope in ("due", "credits", "all"):
         text, context = _read(as_role("support"), f"/console/customers/{customer.pk}/statement/?scope={scope}")
-        stored = statements.stored_balance(customer_key=customer.key, unit="USD", scope=scope)  # type: ignore[arg-type]
+        stored = statements.stored_balance(customer_key=customer.key, unit="USD", scope=scope)
         assert context["statement"].closing == stored
         assert "/console/entries/" not in text, "support may not read the journal"
 

@@ -177,7 +177,8 @@ def test_sub_ledgers_equal_their_control_totals(fresh_db: Database) -> None:
     with fresh_db.connect(role="admin") as admin:
         admin.execute("SET session_replication_role = replica")
         admin.execute(
-            "UPDATE ledger_balance b SET credits = credits + 1 FROM ledger_account a WHERE a.id = b.account_id AND a.code = '2110'"
+            "UPDATE ledger_balance b SET credits = credits + 1 FROM ledger_account a"
+            " WHERE a.id = b.account_id AND a.code = '2110'"
         )
     (wrong,) = [one for one in controls.control_totals(unit="USD") if one.difference]
     assert (wrong.code, wrong.difference) == ("2110", Decimal(1))
