@@ -128,10 +128,10 @@ def _lock_grant(approval: Approval, at: datetime) -> None:
 
 
 def _grant(approval: Approval, at: datetime, approver: Actor) -> str:
-    holders.check(customer_key=approval.subject["customer_key"], unit=approval.subject["unit"])
     given = crediting.grant(
         **_terms(approval.subject),
         promo_policy=policies.promo(),
+        holder_check=holders.check,
         actor=_asker(approval),
         at=at,
         key=f"approval:{approval.public_id}",

@@ -18,6 +18,7 @@ from billing_ops.models import Approval
 from ledger import balances, drawing, issuing, journal, limiting, opening, posting, units
 from ledger.balances import CustomerBalances
 from ledger.drawing import Applied, apply, lines_of, quote, uses_of
+from ledger.holders import HolderCheck
 from ledger.issuing import GrantDiffers, Issue
 from ledger.journal import JournalLine
 from ledger.models import CreditGrant
@@ -76,9 +77,13 @@ def grant(
     promo_policy: PromoPolicy = "memo",
     authority: Authority = NO_AUTHORITY,
     approval: Approval | None = None,
+    holder_check: HolderCheck | None = None,
     **asked: Unpack[Asked],
 ) -> CreditGrant:
     """Give a customer credit and post it, in one transaction.
+
+    ``holder_check`` is asked first, in that transaction, whether the customer may hold that unit: edges pass
+    ``holders.check``; the ledger itself knows no customers.
 
     A person or an API key gives on ``authority``, within the limits of its roles, or by an ``approval`` that is being
     given (``ledger.approved``). The same key and terms return the grant that is there. ``promo_policy`` is the
@@ -96,6 +101,7 @@ def grant(
         promo_policy=promo_policy,
         authority=authority,
         approval=approval,
+        holder_check=holder_check,
     )
 
 
@@ -166,10 +172,13 @@ def _issue(
     cost: Decimal | None = None,
     authority: Authority = NO_AUTHORITY,
     approval: Approval | None = None,
+    holder_check: HolderCheck | None = None,
 ) -> CreditGrant:
     limited = movement == movements.CREDIT_GRANTED and approval is None and limiting.limited(actor)
     try:
         with transaction.atomic():
+            if holder_check is not None:
+                holder_check(customer_key=terms.customer_key, unit=terms.unit)
             posting.enter_period(effective_at=at)
             opening.register_units({terms.unit})
             if limited:

@@ -1,7 +1,15 @@
 """Who may hold credit. The ledger keeps plain customer keys; the layer that knows the customers says who they are."""
 
+from typing import Protocol
+
 from django.conf import settings
 from django.utils.module_loading import import_string
+
+
+class HolderCheck(Protocol):
+    """Raises if that customer cannot hold credit in that unit."""
+
+    def __call__(self, *, customer_key: str, unit: str) -> None: ...
 
 
 def check(*, customer_key: str, unit: str) -> None:

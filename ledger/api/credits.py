@@ -115,6 +115,7 @@ def grant_credit(request: ApiRequest, body: CreditIn) -> CreditOut:
         actor=request.auth.actor,
         authority=_AUTHORITY,
         promo_policy=policies.promo(),
+        holder_check=holders.check,
         **_terms(body),
     )
     return _credit(balances.with_balances([grant], at=at)[0])
@@ -149,7 +150,6 @@ def void_credit(request: ApiRequest, credit_id: UUID, body: VoidIn) -> CreditOut
 
 def _terms(body: CreditIn) -> dict[str, Any]:
     amount = quantity_of(body.amount, body.currency)
-    holders.check(customer_key=body.customer, unit=body.currency)
     return {
         "customer_key": body.customer,
         "amount": amount,
