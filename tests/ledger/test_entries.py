@@ -148,6 +148,18 @@ def test_what_is_wrong_with_a_line_is_named(change: dict[str, Any], rule: str) -
             {"lines": (replace(fee().lines[0], amount=D("-1")), fee().lines[1])},
             "6000: -1 is not a positive amount of at most twelve decimals.",
         ),
+        (
+            {"lines": (replace(fee().lines[0], reserved_id=1), replace(fee().lines[1], reserved_id=2))},
+            "An entry carries the draws of one application of credit.",
+        ),
+        (
+            {"lines": (*fee().lines, *debit("6000", D("1"), "EUR"), *credit("1010", D("1"), "EUR"))},
+            "An entry across units carries its rate.",
+        ),
+        (
+            {"movement": movements.BALANCE_APPLIED, "lines": (*debit("2110", D("1"), "USD"), *fee().lines[1:])},
+            "2110 Customer balance needs customer.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(change: dict[str, Any], said: str) -> None:
@@ -196,6 +208,7 @@ def test_an_entry_has_the_draws_of_one_application() -> None:
         ("0.000000000001", False),
         ("0.0000000000001", True),
         ("1.0000000000000", False),
+        ("1.5000000000000", False),
         ("1E+20", False),
         ("1E-12", False),
         ("1E-13", True),
