@@ -24,6 +24,7 @@ def _every(task: str, seconds: int) -> dict[str, Any]:
 
 app.conf.beat_schedule = {
     "fold usage events into buckets": _every("metering.advance", 1),
+    "draw usage that arrived from credits": _every("invoicing.draw_down", 2),
     "draft and finalise what is due": _every("invoicing.bill", 60),
     "collect open invoices": _every("invoicing.collect_due", 60),
     "handle stored Stripe events": _every("invoicing.handle_due_events", 30),
@@ -45,5 +46,6 @@ app.conf.beat_schedule = {
         "schedule": crontab(hour="1", minute="10"),
     },
     "compare buckets with their events": {"task": "metering.check", "schedule": crontab(hour="2", minute="10")},
+    "prove that usage was drawn once": {"task": "invoicing.prove", "schedule": crontab(hour="3", minute="25")},
     "prove the books": {"task": "ledger.prove", "schedule": crontab(hour="3", minute="10")},
 }

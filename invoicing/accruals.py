@@ -6,21 +6,24 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing_ops.kit.periods import Period
-from invoicing import charges
+from invoicing import charges, drawdowns
 from invoicing.models import Accrual
 from invoicing.rules import due
 from ledger import balances
-from plans.models import BillingPeriod, Customer, Price, Subscription, SubscriptionItem
+from plans.models import BillingPeriod, Customer, Subscription, SubscriptionItem
 
 
 def unbilled(customer: Customer, *, at: datetime) -> dict[str, Decimal]:
     """What the customer used and was not invoiced for, exact, by currency, as of ``at``.
 
-    The ledger's unbilled balance is as old as the last accrual; what was used since is added to it.
+    The ledger's unbilled balance is as old as the last accrual; what was used since is added to it, and what is not
+    drawn from credits yet.
     """
     found: dict[str, Decimal] = defaultdict(Decimal)
     for charge in open_usage(customer, at=at):
         found[charge.item.price.version.currency] += next_step(charge, at=at).amount
+    for charge in drawdowns.open_usage(customer, at=at):
+        found[charge.item.price.version.currency] += charge.amounts.unrounded
     for currency in {customer.currency, *found}:
         found[currency] += balances.of(customer_key=customer.key, unit=currency).unbilled
     return dict(found)
@@ -70,7 +73,7 @@ def _open_spans(
 ) -> Iterator[tuple[SubscriptionItem, Period]]:
     """Usage items of a subscription and what of ``periods`` is theirs and has begun."""
     for item in charges.items_of(subscription):
-        if item.price.model == Price.Model.FLAT:
+        if not charges.in_arrears(item):
             continue
         for period in periods:
             span = charges.usage_span(item, period)

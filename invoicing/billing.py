@@ -18,7 +18,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
-from invoicing import accruing, collecting, drafting, finalizing, settling
+from invoicing import accruing, collecting, drafting, drawdowns, drawing_down, finalizing, settling
 from invoicing.accruing import CustomerBusy
 from invoicing.models import Invoice
 from invoicing.rules import due
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 DRAFT, LATE, FINALIZE = "invoicing.draft", "invoicing.draft_late", finalizing.TASK
 COLLECT, ACCRUE, OVERAGE = settling.COLLECT, "invoicing.accrue", "invoicing.bill_overage"
+DRAW = "invoicing.draw_down"
 _BATCH = 200
 
 _Unit = tuple[str, Callable[..., object]]
@@ -42,6 +43,21 @@ class Tally:
 
     done: int = 0
     failed: int = 0
+
+
+def draw_due(*, at: datetime, actor: Actor, limit: int = _BATCH) -> Tally:
+    """Draw usage that arrived, for at most ``limit`` items; call it again while ``done``.
+
+    Whose customer is being billed just now is left: the bill draws as well, or the next call does.
+    """
+    resting = [int(one) for one in failing.resting(task=DRAW, at=at)]
+    found = drawdowns.due(at=at, limit=limit, resting=resting)
+    return _each(
+        DRAW,
+        (str(item) for item, _ in found),
+        lambda one: drawing_down.draw_item(item_id=int(one), at=at, actor=actor, wait=False),
+        at=at,
+    )
 
 
 def draft_due(*, until: datetime, at: datetime, actor: Actor) -> Tally:

@@ -57,7 +57,7 @@ def at_edge(
         if item.price.model == Price.Model.FLAT:
             span = fee_span(item, begun)
             charges += [advance(item, span)] if span else []
-        else:
+        elif in_arrears(item):
             span = usage_span(item, ended)
             charges += [usage_charge(item, span, at=at)] if span else []
     return charges
@@ -76,7 +76,7 @@ def late(
        Unseen is a batch above the bill's watermark, or one recorded less than a day before the bill was rated: it had
        perhaps its id already and was not committed. To rate once too often changes nothing.
     """
-    found = [item for item in (items_of(subscription) if items is None else items) if item.price.meter is not None]
+    found = [item for item in (items_of(subscription) if items is None else items) if in_arrears(item)]
     looks = _looks(found)
     spans = usage.backfilled(subject=subscription.customer.key) if any(looks.values()) else []
     charges: list[Charge] = []
@@ -114,6 +114,32 @@ def usage_charge(
     reading = usage.quantity(meter=meter, subject=item.subscription.customer.key, period=cut, at=at)
     amounts = lines.usage(catalog.terms_of(price), reading.quantity, billed(item, period, below=revision))
     note = ", late usage" if amounts.revision > 1 else ""
+    return _of_usage(item, period, reading=reading, amounts=amounts, note=note, at=at)
+
+
+def drawn_charge(item: SubscriptionItem, period: Period, *, accounted: Decimal, at: datetime) -> Charge:
+    """What usage that settles by drawdown comes to in a service period: ``unrounded`` is what of it is not drawn yet.
+
+    ``accounted`` was drawn before. It makes no line of an invoice.
+    """
+    price, meter = item.price, item.price.meter
+    assert meter is not None  # a usage price has a meter: constraint price_meter_iff_usage
+    reading = usage.quantity(meter=meter, subject=item.subscription.customer.key, period=period, at=at)
+    amounts = lines.usage(catalog.terms_of(price), reading.quantity, lines.Billed(exact=accounted))
+    return _of_usage(item, period, reading=reading, amounts=amounts, note="", at=at)
+
+
+def _of_usage(
+    item: SubscriptionItem,
+    period: Period,
+    *,
+    reading: usage.Reading,
+    amounts: lines.LineAmounts,
+    note: str,
+    at: datetime,
+) -> Charge:
+    price = item.price
+    unit = price.meter.unit if price.meter else ""
     if amounts.rule == lines.RULE_SET_ASIDE:
         note = ", set aside: too large to be charged"
     return Charge(
@@ -121,7 +147,7 @@ def usage_charge(
         kind=InvoiceLine.Kind.USAGE,
         period=period,
         amounts=amounts,
-        description=f"{price.name}: {grouped(reading.quantity)} {meter.unit}{note}".strip(),
+        description=f"{price.name}: {grouped(reading.quantity)} {unit}{note}".strip(),
         watermark=reading.watermark,
         lag_seconds=Decimal(reading.lag_seconds),
         rated_at=at,
@@ -156,6 +182,11 @@ def subscriptions_of(customer: Customer) -> list[Subscription]:
     return list(Subscription.objects.filter(customer=customer).select_related("customer").order_by("pk"))
 
 
+def in_arrears(item: SubscriptionItem) -> bool:
+    """Whether its usage is billed when a period has ended; a fee is not, nor is what is drawn as it arrives."""
+    return item.price.meter_id is not None and item.price.settlement == Price.Settlement.ARREARS
+
+
 def fee_span(item: SubscriptionItem, begun: Period | None) -> Period | None:
     """The period whose fee the item owes in advance when it begins; None when it owes none."""
     return due.owed_in_advance(begun, starts_at=item.starts_at, ends_at=item.ends_at)
@@ -168,6 +199,12 @@ def usage_span(item: SubscriptionItem, ended: Period | None) -> Period | None:
 
 def _stored(row: BillingPeriod | None) -> Period | None:
     return None if row is None else Period(row.starts_at, row.ends_at)
+
+
+def has_not_seen(span: BackfilledSpan, period: Period, *, watermark: int, rated_at: datetime) -> bool:
+    """Whether a backfill reached into a period and may not be in what was rated then."""
+    reaches = span.first_occurred_at < period.end and span.last_occurred_at >= period.start
+    return reaches and (span.batch_id > watermark or span.recorded_at > rated_at - _IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +220,7 @@ class _Look:
 
     def has_not_seen(self, span: BackfilledSpan) -> bool:
         """Whether the backfill reached into this period and may not be in its bills."""
-        reaches = span.first_occurred_at < self.period.end and span.last_occurred_at >= self.period.start
-        return reaches and (span.batch_id > self.watermark or span.recorded_at > self.rated_at - _IN_FLIGHT)
+        return has_not_seen(span, self.period, watermark=self.watermark, rated_at=self.rated_at)
 
 
 def _looks(items: Sequence[SubscriptionItem]) -> dict[int, list[_Look]]:

@@ -1,13 +1,14 @@
 """Making drafts: one invoice a customer, currency and trigger, one transaction each, resumable.
 
-1. Lock the customer, then the customer's subscriptions that are due at this edge.
+1. Lock the customer, then the customer's subscriptions that are due at this edge. Draw what was used and not drawn yet:
+   what credits do not cover of it belongs to this bill.
 2. Take or make the draft under its key, so a run that died in the middle goes on where it stopped.
 3. Write a line for each charge: arrears of the period that ended, late usage of earlier ones, the advance of the next.
 4. Open the next period of each subscription, which moves ``due_at``; with the lines, or not at all.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,29 +17,17 @@ from django.db import transaction
 from django.db.models import Max
 from moneyed import Money
 
-from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.audit import record
-from billing_ops.kit.errors import BillingError
 from billing_ops.kit.money import zero
-from billing_ops.models import FailedWork
-from invoicing import charges, overages
+from invoicing import charges, drawdowns, drawing_down, overages
 from invoicing.accruing import lock_customer
 from invoicing.models import Invoice, InvoiceLine, OverageBill
 from invoicing.rules.due import trigger_of_edge, trigger_of_late_usage, trigger_of_overage
 from invoicing.rules.lines import RULE_OVERAGE
+from invoicing.setting_aside import note_set_aside
 from plans import subscribing
 from plans.models import Customer, Subscription
-
-SET_ASIDE = "invoicing.usage"
-
-
-class UsageSetAside(BillingError):
-    """Usage that no amount of money can express: see :data:`invoicing.rules.lines.MAX_AMOUNT`."""
-
-    code = "usage.set_aside"
-    kept = "Everything else is billed; of this usage nothing is charged."
-    remedy = "Find the event that is wrong and take it back by an event with the negative quantity."
 
 
 def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait: bool = True) -> list[Invoice]:
@@ -51,6 +40,7 @@ def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait:
     with transaction.atomic():
         customer = lock_customer(customer_id, wait=wait)
         due = Subscription.objects.select_for_update(no_key=True, of=("self",)).filter(customer=customer, due_at=edge)
+        drawing_down.catch_up(customer=customer, at=at, actor=actor)
         by_currency: dict[str, list[Subscription]] = {}
         for subscription in due.select_related("version", "customer").order_by("pk"):
             by_currency.setdefault(subscription.version.currency, []).append(subscription)
@@ -60,7 +50,7 @@ def draft(*, customer_id: int, edge: datetime, at: datetime, actor: Actor, wait:
             beyond = overages.to_bill(customer_key=customer.key, currency=currency)
             if found or (beyond is not None and beyond.amount > 0):
                 # Only usage waits for late events; fees alone may be finalised at once.
-                waits = any(charge.kind == InvoiceLine.Kind.USAGE for charge in found)
+                waits = any(charge.kind == InvoiceLine.Kind.USAGE for charge in found) or drawdowns.among(subscriptions)
                 grace = timedelta(seconds=settings.INVOICE_GRACE_SECONDS if waits else 0)
                 invoice = _take_or_make(customer, currency, trigger_of_edge(edge), edge + grace, at=at, actor=actor)
                 add_lines(invoice, found, at=at)
@@ -73,6 +63,7 @@ def draft_overage(*, customer_id: int, currency: str, at: datetime, actor: Actor
     """Draft the use beyond credits of a customer whom no period's edge bills; None when nothing is to be billed."""
     with transaction.atomic():
         customer = lock_customer(customer_id)
+        drawing_down.catch_up(customer=customer, at=at, actor=actor)
         beyond = overages.to_bill(customer_key=customer.key, currency=currency)
         if beyond is None or beyond.amount <= 0:
             return None
@@ -172,22 +163,8 @@ def add_lines(invoice: Invoice, found: Sequence[charges.Charge], *, at: datetime
         )
         for position, charge in enumerate(found, start=last + 1)
     )
-    note_set_aside(found, at=at)
+    note_set_aside((charge for charge in found if charge.kind == InvoiceLine.Kind.USAGE), at=at)
     write_sums(invoice)
-
-
-def note_set_aside(found: Iterable[charges.Charge], *, at: datetime) -> None:
-    """Show usage that was set aside as failed work, until its period is rated again and can be charged."""
-    usage = [charge for charge in found if charge.kind == InvoiceLine.Kind.USAGE]
-    names = {f"item {one.item.pk}, {one.period.start:%Y-%m-%dT%H:%M:%S.%fZ}": one for one in usage}
-    for name, charge in names.items():
-        if charge.set_aside:
-            customer = charge.item.subscription.customer.key
-            error = UsageSetAside(f"{customer}: {charge.description}.", item=charge.item.pk)
-            failing.note(task=SET_ASIDE, subject=name, error=error, at=at, customer_key=customer)
-    fine = [name for name, charge in names.items() if not charge.set_aside]
-    if fine:
-        FailedWork.objects.filter(task=SET_ASIDE, subject__in=fine).delete()
 
 
 def rated_fields(charge: charges.Charge) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Making a draft final: rated for the last time, numbered, frozen and posted, in one transaction.
 
 1. Lock the customer, then the draft. Refuse anything that is not a draft.
-2. Rate its usage lines again; true up the accruals, so that what is cleared was accrued. Take up use beyond credits.
+2. Rate its usage lines again; true up the accruals, so that what is cleared was accrued. Draw what settles by drawdown
+   up to now, and take up use beyond credits.
 3. Take credits (grants are burned in the documented order), then tax on what is left, then the customer balance.
 4. Post one entry: receivable, credits, accrued usage cleared, fees deferred, tax, rounding.
 5. Take the next number, last of all locks, and freeze the row.
@@ -26,11 +27,12 @@ from billing_ops.kit.audit import record
 from billing_ops.kit.errors import Conflict, NotFound
 from billing_ops.kit.fields import display
 from billing_ops.kit.periods import Period
-from invoicing import charges, taxing
+from invoicing import charges, drawing_down, taxing
 from invoicing.accruing import accrue_usage, lock_customer
-from invoicing.drafting import note_set_aside, rated_fields, take_up_overage
+from invoicing.drafting import rated_fields, take_up_overage
 from invoicing.models import Invoice, InvoiceLine, NumberSeries
 from invoicing.rules import numbering, totals
+from invoicing.setting_aside import note_set_aside
 from invoicing.transitions import move_invoice
 from ledger import balances, crediting, posting
 from ledger.models import Entry
@@ -80,6 +82,7 @@ def finalize(*, public_id: str, at: datetime, actor: Actor, wait: bool = True) -
             raise InvoiceNotDraft(f"Invoice {invoice} is {invoice.status}, not a draft.", invoice=public_id)
         posting.enter_period(effective_at=at)
         lines = _rate_again(invoice, customer, at, actor)
+        drawing_down.catch_up(customer=customer, at=at, actor=actor)
         lines += take_up_overage(invoice, customer, at=at, final=True)
         settled = _settle(invoice, customer, lines, at)
         _write_lines(lines, settled)

@@ -1,14 +1,36 @@
 """Celery's entries into invoicing: each asks what is due, or does one unit that is due anyway."""
 
+import time
+
 from celery import shared_task
 
 from billing_ops.kit import clock
 from billing_ops.kit.actor import system
-from invoicing import auto_topping_up, billing
+from invoicing import auto_topping_up, billing, proving
 from invoicing.models import Invoice
 from invoicing.stripe import handling, sweeping
 
 RUN = system("billing-run")
+LONGEST_RUN_SECONDS = 20
+"""One task draws no longer than this, so that a worker can stop between two items; the next beat goes on."""
+
+
+@shared_task(name="invoicing.draw_down")
+def draw_down() -> int:
+    """Draw usage that arrived from credits, for at most twenty seconds; how many items. Any number may run at once."""
+    stop, items = time.monotonic() + LONGEST_RUN_SECONDS, 0
+    while time.monotonic() < stop:
+        done = billing.draw_due(at=clock.now(), actor=RUN).done
+        items += done
+        if not done:
+            break
+    return items
+
+
+@shared_task(name="invoicing.prove")
+def prove() -> int:
+    """Prove that usage that is drawn was paid for once; the number of violations, each kept as failed work."""
+    return proving.prove(at=clock.now())
 
 
 @shared_task(name="invoicing.bill")

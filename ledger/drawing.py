@@ -93,14 +93,21 @@ def draw(
     return answer
 
 
-def draw_many(*, orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | BillingError]:
-    """Draw for many orders, of one customer or several; the answers are in their order, each its own."""
+def draw_many(
+    *, orders: Sequence[Order], at: datetime, actor: Actor, metered: bool = False
+) -> list[Drawn | BillingError]:
+    """Draw for many orders, of one customer or several; the answers are in their order, each its own.
+
+    ``metered``: the caller rates metered usage, whose keys nobody else may use.
+    """
     answers: list[Drawn | BillingError] = []
     fine: list[int] = []
     for position, order in enumerate(orders):
         try:
             draws.check(order, at=at)
             draws.not_a_settlement(order)
+            if not metered:
+                draws.not_metered(order)
             fine.append(position)
             answers.append(_UNANSWERED)
         except BillingError as error:

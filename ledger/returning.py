@@ -21,6 +21,7 @@ from ledger.models import CreditDraw, CreditReturn, CreditReturnAllocation
 from ledger.queries import statement
 from ledger.rules import movements
 from ledger.rules.burndown import Purse, order
+from ledger.rules.draws import METERED
 from ledger.rules.entries import EntryDraft, too_fine
 from ledger.wallets import Source
 
@@ -40,6 +41,13 @@ class ReturnDiffers(IdempotencyMismatch):
     """Something else was given back under this key; ``details["differs"]`` names the fields."""
 
     code = "credit.return_differs"
+
+
+class DrawOfUsage(Conflict):
+    """A draw for metered usage: what it took is what the usage costs."""
+
+    code = "credit.draw_of_usage"
+    remedy = "Take the usage back by an event with the negative quantity, or issue a goodwill credit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ def give_back(
 
     ``against`` is the revenue that is reduced: usage (4000), or a concession on an issued invoice (4910). What goes
     back to a grant that has expired expires again by the next run. Raises :class:`TooMuchReturned`,
-    :class:`ReturnDiffers`, ``DrawNotFound``, and as ``posting.post``.
+    :class:`ReturnDiffers`, :class:`DrawOfUsage`, ``DrawNotFound``, and as ``posting.post``.
     """
     _check(amount, key, reason_code)
     with transaction.atomic():
@@ -79,6 +87,8 @@ def give_back(
         earlier = CreditReturn.objects.filter(wallet=draw.wallet_id, idempotency_key=key).first()
         if earlier is not None:
             return _same(earlier, draw_id, amount, reason_code)
+        if draw.idempotency_key.startswith(METERED) and not key.startswith(METERED):
+            raise DrawOfUsage(f"Draw {draw_id} pays for metered usage.")
         overage, money = _overage(draw, amount)
         parts = _parts(draw_id)
         back = _share(amount - overage, parts, draw)

@@ -4,6 +4,7 @@ A read is one statement over buckets, cut hours and unfolded batches, so folding
 age of the oldest batch that is in no bucket yet: it says how far the aggregator is behind, not that the figure is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
@@ -20,12 +21,14 @@ from metering.sql import statement
 from metering.unresolved import subjects, unresolved
 
 __all__ = [
+    "Arrived",
     "CountedEvent",
     "EventPage",
     "Hour",
     "Lag",
     "Position",
     "Reading",
+    "arrived",
     "backfilled",
     "backfilled_subjects",
     "events_of",
@@ -53,6 +56,14 @@ class Reading:
     as_of: datetime
     lag_seconds: Decimal
     watermark: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What batches brought of one span of time, and the instant of the last of it."""
+
+    quantity: Decimal
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,27 @@ def quantity(*, meter: Meter, subject: str, period: Period, at: datetime) -> Rea
     return Reading(
         quantity=plain_quantity(row[0]), events=row[1], as_of=at, lag_seconds=_age_seconds(row[2], at), watermark=row[3]
     )
+
+
+def arrived(
+    *, meter: Meter, subject: str, period: Period, after: int, through: int, cuts: Sequence[datetime] = ()
+) -> list[Arrived]:
+    """What the batches after one and up to another (ids) brought of a subject in a period, oldest use first.
+
+    Uses between the same two of the instants ``cuts`` (ascending) are told as one. A batch that commits late, under an
+    id below ``after``, is not found: :func:`quantity` has it.
+    """
+    rows = _rows(
+        "arrived",
+        meter=meter.pk,
+        subject=subject,
+        start=period.start,
+        end=period.end,
+        after=after,
+        through=through,
+        cuts=list(cuts) or [period.start],
+    )
+    return [Arrived(plain_quantity(row[0]), row[1]) for row in rows]
 
 
 def backfilled(*, subject: str) -> list[BackfilledSpan]:

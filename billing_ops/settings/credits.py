@@ -19,7 +19,7 @@ CREDIT_EXPIRY_GRACE_SECONDS: int = env.int("CREDIT_EXPIRY_GRACE_SECONDS", defaul
 
 # A function that says what a customer used of a feature and was not drawn yet: it is taken off what is available.
 # unbilled(customer_key=, feature=, unit=, at=) -> Decimal. Empty: what is used is drawn at once.
-CREDIT_UNBILLED_USAGE: str = env.str("CREDIT_UNBILLED_USAGE", default="")
+CREDIT_UNBILLED_USAGE: str = env.str("CREDIT_UNBILLED_USAGE", default="invoicing.drawdowns.unbilled")
 
 for _name, _value, _known in (
     ("CREDIT_PROMO_POLICY", CREDIT_PROMO_POLICY, ("memo", "expense_on_grant")),

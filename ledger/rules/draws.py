@@ -16,6 +16,8 @@ Outcome = Literal["accepted", "partial", "refused", "overage"]
 
 SETTLEMENT: Final = "hold:"
 """How the keys of draws that settle holds begin; nobody else's do."""
+METERED: Final = "metered:"
+"""How the keys of draws (and returns) for metered usage begin: whoever rates usage makes and corrects them."""
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 """A use may lie so far ahead of our clock."""
 _EXACT: Final = Decimal(1).scaleb(-12)
@@ -92,6 +94,12 @@ def not_a_settlement(order: Order) -> None:
     """Raise :class:`InvalidDraw` for a key that only the settlement of a hold has."""
     if order.key.startswith(SETTLEMENT):
         raise _invalid("key", f"Keys that begin with “{SETTLEMENT}” are those of holds.")
+
+
+def not_metered(order: Order) -> None:
+    """Raise :class:`InvalidDraw` for a key that only metered usage has."""
+    if order.key.startswith(METERED):
+        raise _invalid("key", f"Keys that begin with “{METERED}” are those of metered usage.")
 
 
 def decide(order: Order, *, wallet_id: int, burning: Burning, at: datetime, rate: Rate | None) -> Decided:

@@ -35,7 +35,7 @@ class PriceIn(TermsIn):
     key: Slug
     name: str = Field(min_length=1, max_length=200)
     meter: str = Field("", max_length=100, description="The key of the meter whose usage it prices; empty: flat.")
-    settlement: SettlementName = Field("arrears", description="`drawdown` cannot be published yet.")
+    settlement: SettlementName = Field("arrears", description="`drawdown`: drawn from credits as usage arrives.")
 
 
 class VersionIn(Body):

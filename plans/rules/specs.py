@@ -45,12 +45,6 @@ class MeterPricedTwice(VersionInvalid):
     code = "version.meter_priced_twice"
 
 
-class SettlementUnsupported(BadPrice):
-    """A settlement that nothing carries out yet."""
-
-    code = "price.settlement_unsupported"
-
-
 class MeterMismatch(BadPrice):
     """A usage price without a meter, or a flat price with one."""
 
@@ -117,14 +111,10 @@ def check_publishable(spec: VersionSpec) -> None:
     _check_chargeable(spec.currency)
     if not spec.prices:
         raise VersionEmpty("A version without a price would bill nothing.", remedy="Add a price.", field="prices")
+    # A drawdown price may have nothing that is known only at the period's end: no minimum, no cap, no coupon. No price
+    # here has one; whoever adds one refuses it for drawdown by name.
     for price in spec.prices:
         check_terms(price.terms(spec.currency), prefix=f"prices.{price.key}.")
-        if price.settlement == "drawdown":
-            raise SettlementUnsupported(
-                f"The price “{price.key}” settles by drawdown, and nothing draws usage from credits as it arrives yet.",
-                remedy="Use arrears: credits then pay at the end of the period.",
-                field=f"prices.{price.key}.settlement",
-            )
     for meter, count in Counter(price.meter for price in spec.prices if price.meter).items():
         if count > 1:
             raise MeterPricedTwice(

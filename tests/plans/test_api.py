@@ -197,6 +197,9 @@ def test_a_draft_is_revised(api: Api) -> None:
         (FEE | {"unit_amount": "-1"}, "request.invalid", "prices.0.unit_amount"),
         (FEE | {"unit_amount": None}, "price.unit_amount_invalid", "prices.fee.unit_amount"),
         (FEE | {"discount": "5"}, "request.invalid", "prices.0.discount"),
+        (CONTEXT | {"settlement": "drawdown", "minimum": "5"}, "request.invalid", "prices.0.minimum"),
+        (CONTEXT | {"settlement": "drawdown", "maximum": "5"}, "request.invalid", "prices.0.maximum"),
+        (CONTEXT | {"settlement": "drawdown", "coupon": "SPRING"}, "request.invalid", "prices.0.coupon"),
         (FEE | {"model": "volume"}, "request.invalid", "prices.0.model"),
         (CONTEXT | {"meter": "nothing"}, "price.meter_unknown", "prices.context.meter"),
         (CONTEXT | {"meter": ""}, "price.meter_mismatch", "prices.context.meter"),
@@ -213,7 +216,6 @@ def test_a_bad_price_is_refused_by_field(api: Api, price: dict[str, Any], code: 
     [
         ([], "version.without_prices", "prices"),
         ([CONTEXT | {"tiers": CONTEXT["tiers"][:1]}], "price.tiers_invalid", "prices.context.tiers.0.up_to"),
-        ([CONTEXT | {"settlement": "drawdown"}], "price.settlement_unsupported", "prices.context.settlement"),
         ([CONTEXT, CONTEXT | {"key": "again"}], "version.meter_priced_twice", "prices"),
     ],
 )

@@ -11,7 +11,7 @@ from metering.models import Meter
 from plans import catalog, publishing
 from plans.models import Plan, PlanVersion, Price
 from plans.rules.prices import Tier
-from plans.rules.specs import PriceSpec, SettlementUnsupported, VersionEmpty, VersionSpec
+from plans.rules.specs import PriceSpec, VersionEmpty, VersionSpec
 from plans.rules.terms import TiersInvalid, UnitAmountInvalid
 from tests.plans import stories
 from tests.plans.stories import ACTOR, AT, CONTEXT, FEE, OUTPUT, SPEC
@@ -127,7 +127,6 @@ def test_a_meter_must_exist_and_live() -> None:
     [
         (VersionSpec("USD", ()), VersionEmpty),
         (VersionSpec("USD", (replace(CONTEXT, tiers=(Tier(Decimal(1), Decimal(1)),)),)), TiersInvalid),
-        (VersionSpec("USD", (replace(OUTPUT, settlement="drawdown"),)), SettlementUnsupported),
     ],
 )
 def test_what_cannot_be_billed_is_not_published(spec: VersionSpec, error: type[Exception]) -> None:

@@ -91,7 +91,6 @@ def test_what_cannot_be_kept_is_not_drafted(spec: VersionSpec, code: str, field:
         (replace(SPEC, currency="MGA"), "version.currency_not_chargeable", "currency"),
         (_with(tiers=()), "price.tiers_invalid", "prices.context.tiers"),
         (_with(tiers=(Tier(ONE, ONE),)), "price.tiers_invalid", "prices.context.tiers.0.up_to"),
-        (_with(settlement="drawdown"), "price.settlement_unsupported", "prices.context.settlement"),
         (VersionSpec("USD", (CONTEXT, replace(CONTEXT, key="again"))), "version.meter_priced_twice", "prices"),
     ],
 )
@@ -104,6 +103,7 @@ def test_what_cannot_be_billed_is_drafted_but_not_published(spec: VersionSpec, c
 
 def test_a_sound_version_is_publishable() -> None:
     check_publishable(SPEC)
+    check_publishable(_with(settlement="drawdown"))
 
 
 @pytest.mark.parametrize(
