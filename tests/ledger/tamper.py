@@ -19,7 +19,7 @@ from tests.support.database import Database
 def settle(*, at: datetime = LATER, most: int = 3) -> list[int]:
     """Seal until nothing waits; the seals made.
 
-    What is final is told by the transactions of the whole cluster, other tests' databases included.
+    A transaction of another test's database may count as one of this database's for the moment in which it ends.
     """
     made: list[int] = []
     deadline = time.monotonic() + 60

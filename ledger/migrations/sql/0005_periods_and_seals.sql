@@ -300,6 +300,7 @@ DECLARE
     change_ids bigint[];
     last_xid xid8;
     horizon xid8;
+    oldest xid8;
     elsewhere boolean;
     leaf_hashes bytea[];
 BEGIN
@@ -312,12 +313,14 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(ledger_seal_lock_class(), 0) THEN
         RETURN NULL;
     END IF;
+    -- Before the entries are read (migration 0006): who is over by now is seen by the statements that follow.
+    oldest := ledger_complete_before();
     SELECT * INTO head FROM ledger_seal ORDER BY seq DESC LIMIT 1;
     elsewhere := head.seq IS NULL OR head.system_identifier <> cluster;
     made.from_xid := head.to_xid;
     IF elsewhere THEN
         SELECT coalesce(range_agg(entries), '{}') INTO sealed FROM ledger_seal;
-        SELECT pg_snapshot_xmin(pg_current_snapshot()), max(id) INTO made.from_xid, made.catches_up_to
+        SELECT oldest, max(id) INTO made.from_xid, made.catches_up_to
           FROM ledger_entry WHERE NOT id <@ sealed;
     ELSIF upper(head.entries) <= head.catches_up_to THEN
         SELECT range_agg(entries) INTO sealed FROM ledger_seal;
@@ -333,12 +336,11 @@ BEGIN
     END IF;
     IF ids IS NULL AND NOT elsewhere THEN
         made.catches_up_to := NULL;
-        SELECT array_agg(id ORDER BY id), max(created_xid), min(oldest)
+        SELECT array_agg(id ORDER BY id), max(created_xid), CASE WHEN count(*) > 0 THEN oldest END
           INTO ids, last_xid, horizon
-          FROM (SELECT e.id, e.created_xid, oldest
-                  FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS oldest) snapshot
-                  JOIN ledger_entry e ON e.created_xid >= made.from_xid AND e.created_xid < oldest
-                 WHERE NOT EXISTS (SELECT FROM ledger_seal s WHERE s.entries @> e.id)
+          FROM (SELECT e.id, e.created_xid FROM ledger_entry e
+                 WHERE e.created_xid >= made.from_xid AND e.created_xid < oldest
+                   AND NOT EXISTS (SELECT FROM ledger_seal s WHERE s.entries @> e.id)
                  ORDER BY e.created_xid, e.id LIMIT most) found;
         made.to_xid := CASE WHEN cardinality(ids) >= most THEN last_xid ELSE coalesce(horizon, made.from_xid) END;
     END IF;
