@@ -139,13 +139,17 @@ class Model:
             grant.held -= part
         self.holds.remove(hold)
 
-    def undo_breakage(self, customer: str, unit: str, *, feature: str, when: datetime, now: datetime) -> None:
+    def undo_breakage(self, customer: str, unit: str, *, feature: str, when: datetime, now: datetime) -> bool:
+        """Credit that was in force at an earlier use comes back; whether there was any."""
+        undone = False
         if when >= now:
-            return
+            return undone
         for grant in self.of(customer, unit):
             if grant.expires is not None and grant.expires <= now and grant.in_force(when, feature):
+                undone = undone or grant.expired > 0
                 grant.left += grant.expired
                 grant.expired = ZERO
+        return undone
 
     def expire(self, now: datetime) -> int:
         """Book what is over; how many entries. What a schedule rolls over is left to it."""
