@@ -139,10 +139,8 @@ def _explained(error: Exception) -> BillingError:
 
 
 def _draw(orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | BillingError]:
-    posting.enter_period(effective_at=at)
-    owners = {(order.customer_key, order.unit) for order in orders}
-    locked, unknown = wallets.lock_many(owners)
-    known = drawn.by_key([(locked.get((order.customer_key, order.unit), 0), order.key) for order in orders])
+    begun = drawn.begin(orders, at=at)
+    locked, unknown, known = begun.wallets, begun.unknown, begun.known
     answers: dict[int, Drawn | BillingError] = {}
     fresh: dict[tuple[int, str], int] = {}
     again: list[tuple[int, int]] = []
@@ -161,8 +159,10 @@ def _draw(orders: Sequence[Order], at: datetime, actor: Actor) -> list[Drawn | B
                 again.append((position, first))
     if fresh:
         asked = {wallet: owner for owner, wallet in locked.items()}
-        decided = _decide([(wallet, orders[position]) for (wallet, _), position in fresh.items()], rates, at, actor)
-        written = drawn.write(decided, owners=asked, at=at, actor=actor)
+        decided = _decide(
+            [(wallet, orders[position]) for (wallet, _), position in fresh.items()], begun.sources, rates, at, actor
+        )
+        written = drawn.write(decided, begun=begun, owners=asked, at=at, actor=actor)
         answers.update(zip(fresh.values(), written, strict=True))
     for position, first in again:
         answers[position] = _as_then(orders[position], answers[first])
@@ -179,28 +179,38 @@ def _as_then(order: Order, earlier: Drawn | BillingError) -> Drawn | BillingErro
 
 
 def _decide(
-    asked: Sequence[tuple[int, Order]], rates: dict[str, Rate | NoRate], at: datetime, actor: Actor
+    asked: Sequence[tuple[int, Order]],
+    sources: Sequence[Source],
+    rates: dict[str, Rate | NoRate],
+    at: datetime,
+    actor: Actor,
 ) -> list[tuple[Decided, dict[int, Source]]]:
     """What becomes of fresh orders, each with the grants of its wallet."""
     ids = sorted({wallet for wallet, _ in asked})
-    _undo_breakage(asked, ids, at, actor)
+    if _undo_breakage(asked, ids, at, actor):
+        sources = wallets.sources(ids)
     by_wallet: dict[int, list[Order]] = defaultdict(list)
     for wallet, order in asked:
         by_wallet[wallet].append(order)
-    found = _run(by_wallet, ids, rates, at)
+    found = _run(by_wallet, ids, sources, rates, at)
     short = [wallet for wallet in ids if any(decided.shortfall for decided in found[wallet][0])]
     if short and lapsing.lapse(wallets=short, at=at):
-        found |= _run(by_wallet, short, rates, at)
+        found |= _run(by_wallet, short, wallets.sources(short), rates, at)
     following = {wallet: iter(found[wallet][0]) for wallet in ids}
     return [(next(following[wallet]), found[wallet][1]) for wallet, _ in asked]
 
 
 def _run(
-    by_wallet: dict[int, list[Order]], ids: Sequence[int], rates: dict[str, Rate | NoRate], at: datetime
+    by_wallet: dict[int, list[Order]],
+    ids: Sequence[int],
+    sources: Sequence[Source],
+    rates: dict[str, Rate | NoRate],
+    at: datetime,
 ) -> dict[int, tuple[list[Decided], dict[int, Source]]]:
     grants: dict[int, dict[int, Source]] = {wallet: {} for wallet in ids}
-    for source in wallets.sources(ids):
-        grants[source.wallet_id][source.purse.grant_id] = source
+    for source in sources:
+        if source.wallet_id in grants:
+            grants[source.wallet_id][source.purse.grant_id] = source
     found = {}
     for wallet in ids:
         burning = Burning(source.purse for source in grants[wallet].values())
@@ -213,11 +223,12 @@ def _run(
     return found
 
 
-def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: datetime, actor: Actor) -> None:
+def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: datetime, actor: Actor) -> bool:
     """Reverse what was booked as expired of credit that an order was in time for; what stays unused expires again."""
     late = [(wallet, order, order.used_at) for wallet, order in asked if order.used_at and order.used_at < at]
     if not late:
-        return
+        return False
+    undone = False
     since = min(used_at for _, _, used_at in late)
     for booked in wallets.booked_breakage(ids, since=since, at=at):
         if any(
@@ -234,6 +245,8 @@ def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: d
                 reason_code="late_usage",
                 reason_note="Used before it expired, and reported after that.",
             )
+            undone = True
+    return undone
 
 
 def rates_of(orders: Sequence[Order], *, at: datetime) -> dict[str, Rate | NoRate]:

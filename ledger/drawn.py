@@ -4,20 +4,20 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db import connection
 
 from billing_ops.kit.actor import Actor
-from ledger import opening, posting
+from billing_ops.kit.errors import BillingError
+from ledger import opening, posting, wallets
 from ledger.copying import clean
 from ledger.queries import statement
 from ledger.rules import movements, worth
-from ledger.rules.draws import Decided
+from ledger.rules.draws import Decided, Order
 from ledger.rules.entries import EntryDraft, LineSpec
 from ledger.rules.movements import CreditUse
 from ledger.wallets import Owner, Source
@@ -34,7 +34,7 @@ Planned = tuple[Decided, Mapping[int, Source]]
 """A decided draw, with the grants of its wallet as they stood then."""
 
 
-class Drawn(msgspec.Struct, frozen=True):
+class Drawn(msgspec.Struct, frozen=True, gc=False):
     """The answer to a draw: what credit paid (``drawn``), what it did not (``shortfall``) and what is owed for that.
 
     Of a refusal, ``shortfall`` is how much credit was missing. ``allocations``: of each grant (public id) how much.
@@ -71,19 +71,66 @@ class Drawn(msgspec.Struct, frozen=True):
         return self if self.replayed else msgspec.structs.replace(self, replayed=True)
 
 
-def by_key(keys: Sequence[tuple[int, str]]) -> dict[int, Drawn]:
-    """What wallets remember under keys, by the position of the key."""
-    columns = {"wallets": json.dumps([wallet for wallet, _ in keys]), "keys": json.dumps([key for _, key in keys])}
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a batch of draws is decided from: the wallets are locked, the day is entered."""
+
+    day: posting.Entered
+    wallets: dict[Owner, int]
+    unknown: dict[Owner, BillingError]
+    """Who cannot hold that credit."""
+    known: dict[int, Drawn]
+    """What is remembered under the orders' keys, by the orders' positions."""
+    sources: list[Source]
+    draw_ids: list[str]
+    entry_ids: list[int]
+
+
+def begin(orders: Sequence[Order], *, at: datetime) -> Begun:
+    """Enter the day, lock the wallets (new ones are made), read what decides the orders. Raises ``PeriodClosed``."""
+    position: dict[Owner, int] = {}
+    of_key = [position.setdefault((order.customer_key, order.unit), len(position) + 1) for order in orders]
+    customers, units = zip(*position, strict=True)
+    arguments = {
+        "at": at,
+        "customers": json.dumps(customers),
+        "units": json.dumps(units),
+        "keys": json.dumps([order.key for order in orders]),
+        "owners": json.dumps(of_key),
+    }
+    begun = _begin(orders, arguments)
+    if len(begun.wallets) < len(position):
+        _, unknown = wallets.make(position.keys() - begun.wallets.keys())
+        begun = replace(_begin(orders, arguments), unknown=unknown)
+    return begun
+
+
+def _begin(orders: Sequence[Order], arguments: Mapping[str, Any]) -> Begun:
     with connection.cursor() as cursor:
-        cursor.execute(statement("draws_by_key"), columns)
-        rows = cursor.fetchall()
+        cursor.execute(statement("begin_draws"), arguments)
+        book_id, timezone, day, period_id, status = cursor.fetchone()
+        today = posting.entered(opening.OneBook(book_id, timezone), day, period_id, status)
+        cursor.nextset()
+        locked = {(row[0], row[1]): int(row[2]) for row in cursor.fetchall()}
+        cursor.nextset()
+        remembered = cursor.fetchall()
+        cursor.nextset()
+        sources = [wallets.source(row) for row in cursor.fetchall()]
+        cursor.nextset()
+        draw_ids, entry_ids = cursor.fetchone()
+    known = _known(orders, remembered)
+    return Begun(today, locked, {}, known, sources, draw_ids.split(), [int(each) for each in entry_ids.split()])
+
+
+def _known(orders: Sequence[Order], rows: Sequence[Any]) -> dict[int, Drawn]:
+    """What wallets remember, by the position of the order."""
     parts = allocations([row[1] for row in rows if row[12] is not None])
     found = {}
     for position, draw_id, amount, feature, used_at, usage_ref, policy, outcome, short, *rest in rows:
         available, overage, currency, entry_id = rest
         found[position - 1] = Drawn(
             id=draw_id,
-            key=keys[position - 1][1],
+            key=orders[position - 1].key,
             outcome=outcome,
             amount=amount,
             drawn=amount - short,
@@ -124,16 +171,31 @@ class Remembered:
     drafts: list[EntryDraft]
 
 
-def write(decided: Sequence[Planned], *, owners: Mapping[int, Owner], at: datetime, actor: Actor) -> list[Drawn]:
+def write(
+    decided: Sequence[Planned], *, begun: Begun, owners: Mapping[int, Owner], at: datetime, actor: Actor
+) -> list[Drawn]:
     """Write draws and post their entries; the answers are in the order given."""
-    remembered = remember(decided, owners=owners, at=at, actor=actor)
-    post(remembered, at=at)
+    remembered = remember(
+        decided, day=begun.day, owners=owners, at=at, actor=actor, ids=(begun.draw_ids, begun.entry_ids)
+    )
+    post(remembered, day=begun.day, at=at)
     return remembered.answers
 
 
-def remember(decided: Sequence[Planned], *, owners: Mapping[int, Owner], at: datetime, actor: Actor) -> Remembered:
-    """Write draws under the reserved ids of their entries: one a wallet and accounting day of use."""
-    begin = _start_of_day(at)
+def remember(
+    decided: Sequence[Planned],
+    *,
+    day: posting.Entered,
+    owners: Mapping[int, Owner],
+    at: datetime,
+    actor: Actor,
+    ids: tuple[Sequence[str], Sequence[int]] = ((), ()),
+) -> Remembered:
+    """Write draws under the reserved ids of their entries: one a wallet and accounting day of use.
+
+    ``ids`` of draws and entries that are reserved already.
+    """
+    begin = day.begins
     groups: dict[tuple[int, date | None], list[Planned]] = {}
     group_of: list[tuple[int, date | None] | None] = []
     for planned in decided:
@@ -141,16 +203,22 @@ def remember(decided: Sequence[Planned], *, owners: Mapping[int, Owner], at: dat
         if draw.outcome == "refused":
             group_of.append(None)
         else:
-            day = None if draw.used_at >= begin else draw.used_at.astimezone(begin.tzinfo).date()
-            group = (draw.wallet_id, day)
+            used_on = None if draw.used_at >= begin else draw.used_at.astimezone(begin.tzinfo).date()
+            group = (draw.wallet_id, used_on)
             group_of.append(group)
             groups.setdefault(group, []).append(planned)
-    entry_ids: dict[Any, int] = dict(zip(groups, posting.reserve_entry_ids(len(groups)), strict=True))
+    draw_ids, reserved = ids[0] or reserve_ids(len(decided)), ids[1]
+    if len(reserved) < len(groups):
+        reserved = posting.reserve_entry_ids(len(groups))
+    entry_ids: dict[Any, int] = dict(zip(groups, reserved, strict=False))
     answers, rows, parts = [], [], []
-    for draw_id, group_key, (draw, sources) in zip(reserve_ids(len(decided)), group_of, decided, strict=True):
+    last, text = at, at.isoformat()
+    for draw_id, group_key, (draw, sources) in zip(draw_ids, group_of, decided, strict=False):
         entry_id = entry_ids.get(group_key)
-        rows.append(_row(draw_id, draw, entry_id))
-        parts += [f"{draw_id}\t{purse.grant_id}\t{amount}\n" for purse, amount in draw.parts]
+        if draw.used_at is not last:
+            last, text = draw.used_at, draw.used_at.isoformat()
+        rows.append(_row(draw_id, draw, entry_id, text))
+        parts += [f"{draw_id}\t{purse.grant_id}\t{amount!s}\n" for purse, amount in draw.parts]
         answers.append(_answer(int(draw_id), draw, sources, entry_id))
     copy_in(rows, parts)
     left = {source.purse.grant_id: source.net for _, sources in decided for source in sources.values()}
@@ -161,10 +229,10 @@ def remember(decided: Sequence[Planned], *, owners: Mapping[int, Owner], at: dat
     return Remembered(answers, drafts)
 
 
-def post(remembered: Remembered, *, at: datetime) -> None:
+def post(remembered: Remembered, *, day: posting.Entered, at: datetime) -> None:
     """Post the entries of draws that were written in this transaction."""
     if remembered.drafts:
-        posting.post_many(remembered.drafts, at=at)
+        posting.post_reserved(remembered.drafts, at=at, day=day)
 
 
 def under(lines: Sequence[LineSpec], entry_id: int) -> tuple[LineSpec, ...]:
@@ -238,20 +306,15 @@ def _draft(
     )
 
 
-def _start_of_day(at: datetime) -> datetime:
-    zone = ZoneInfo(opening.default_book().timezone)
-    return datetime.combine(at.astimezone(zone).date(), time(), zone)
-
-
 def _answer(draw_id: int, draw: Decided, sources: Mapping[int, Source], entry_id: int | None) -> Drawn:
-    order = draw.order
+    order, short = draw.order, draw.shortfall
     return Drawn(
         draw_id,
         order.key,
         draw.outcome,
         order.amount,
-        order.amount - draw.shortfall,
-        draw.shortfall - (draw.available or _ZERO),
+        order.amount - short if short else order.amount,
+        short - draw.available if draw.available else short,
         draw.overage,
         draw.currency,
         draw.used_at,
@@ -263,24 +326,14 @@ def _answer(draw_id: int, draw: Decided, sources: Mapping[int, Source], entry_id
     )
 
 
-def _row(draw_id: str, draw: Decided, entry_id: int | None) -> str:
-    order = draw.order
-    return draw_text(
-        draw_id,
-        draw.wallet_id,
-        key=order.key,
-        ref="",
-        policy=order.policy,
-        feature=order.feature,
-        usage_ref=order.usage_ref,
-        amount=order.amount,
-        shortfall=draw.shortfall,
-        available=draw.available,
-        overage=draw.overage,
-        overage_currency=draw.currency,
-        outcome=draw.outcome,
-        used_at=draw.used_at,
-        entry_id=entry_id,
+def _row(draw_id: str, draw: Decided, entry_id: int | None, used_at: str) -> str:
+    """One draw in the text format of COPY; ``used_at`` is written once for draws that share it."""
+    order, available, overage = draw.order, draw.available, draw.overage
+    return (
+        f"{draw_id}\t{draw.wallet_id}\t{clean(order.key)}\t\t{order.policy}\t{clean(order.feature)}\t"
+        f"{clean(order.usage_ref)}\t{order.amount!s}\t{draw.shortfall!s}\t{_NULL if available is None else available}\t"
+        f"{_NULL if overage is None else overage}\t{draw.currency}\t{draw.outcome}\t{used_at}\t"
+        f"{_NULL if entry_id is None else entry_id}\n"
     )
 
 

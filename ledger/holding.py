@@ -98,7 +98,7 @@ def reserve(
         raise InvalidInput("A hold ends after it begins.", field="expires_at")
     with transaction.atomic():
         posting.enter_period(effective_at=at)
-        locked, unknown = wallets.lock_many([(customer_key, unit)])
+        locked, unknown = wallets.lock_or_make([(customer_key, unit)])
         for error in unknown.values():
             raise error
         wallet = locked[customer_key, unit]
@@ -127,7 +127,7 @@ def settle(
     if not actual.is_finite() or actual < 0:
         raise InvalidInput("What was used is zero or more.", field="actual")
     with transaction.atomic():
-        posting.enter_period(effective_at=at)
+        day = posting.enter_period(effective_at=at)
         unit, customer_key = hold.wallet.unit_id, hold.wallet.customer_key
         wallets.lock(customer_key, unit)
         ended = HoldResolution.objects.select_related("draw").filter(hold=hold).first()
@@ -151,13 +151,17 @@ def settle(
         draws.check(order, at=at)
         settled = min(actual, hold.amount)
         remembered = drawn.remember(
-            [_used(order, hold, settled, at)], owners={hold.wallet_id: (customer_key, unit)}, at=at, actor=actor
+            [_used(order, hold, settled, at)],
+            day=day,
+            owners={hold.wallet_id: (customer_key, unit)},
+            at=at,
+            actor=actor,
         )
         draw_id = remembered.answers[0].id
         _resolve(
             hold, "settled", settled, draw_id, at=at, actor=actor
         )  # what was held is free before it leaves the balance
-        drawn.post(remembered, at=at)
+        drawn.post(remembered, day=day, at=at)
         return Settled(hold, settled, CreditDraw.objects.get(pk=draw_id))
 
 

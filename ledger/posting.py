@@ -37,6 +37,7 @@ from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_
 
 __all__ = [
     "AlreadyReversed",
+    "Entered",
     "EntryDiffers",
     "InvalidEntry",
     "Overdraft",
@@ -45,6 +46,7 @@ __all__ = [
     "enter_period",
     "post",
     "post_many",
+    "post_reserved",
     "reserve_entry_id",
     "reserve_entry_ids",
     "reverse",
@@ -175,13 +177,44 @@ def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: 
     return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
 
 
-def enter_period(*, effective_at: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An open day that this transaction keeps from being closed."""
+
+    book: OneBook
+    day: date
+    period_id: int
+
+    @property
+    def begins(self) -> datetime:
+        """The day's first instant in the book's time zone."""
+        return datetime.combine(self.day, time(), ZoneInfo(self.book.timezone))
+
+
+def enter_period(*, effective_at: datetime) -> Entered:
     """Keep the period of that instant from being closed until the transaction ends, or raise :class:`PeriodClosed`."""
     book = opening.default_book()
     day = effective_at.astimezone(ZoneInfo(book.timezone)).date()
-    _, status = opening.enter_periods(book, [day])[day]
+    period_id, status = opening.enter_periods(book, [day])[day]
+    return entered(book, day, period_id, status)
+
+
+def entered(book: OneBook, day: date, period_id: int, status: str) -> Entered:
+    """The day of a period that is kept from being closed, or :class:`PeriodClosed`."""
     if status != "open":
         raise PeriodClosed(f"The books of {day:%Y-%m-%d} are closed.")
+    return Entered(book, day, period_id)
+
+
+def post_reserved(drafts: Sequence[EntryDraft], *, at: datetime, day: Entered) -> None:
+    """Post entries under ids that this transaction reserved and with keys made of them: so they are new, nothing is
+    looked for, and if one is refused the whole transaction is. Raises as :func:`post`, and ``IntegrityError``.
+    """
+    for draft in drafts:
+        if has_hidden_mistake(draft) or draft.reserved_id is None:
+            check(draft)
+            raise InvalidEntry("An entry without a reserved id is posted by post_many.", rule="reserved_id")
+    _write(drafts, at, day)
 
 
 def reserve_entry_id() -> int:
@@ -191,7 +224,7 @@ def reserve_entry_id() -> int:
 
 def reserve_entry_ids(count: int) -> list[int]:
     """Ids for entries to come, as :func:`reserve_entry_id`."""
-    return _next_ids(count) if count else []
+    return _next_ids(count)
 
 
 def violated_rule(error: BaseException) -> str:
@@ -223,17 +256,18 @@ def _post(
     return [answers[draft.source, draft.key] for draft in drafts]
 
 
-def _write(drafts: Sequence[EntryDraft], at: datetime) -> list[int]:
-    """Write drafts whose keys are new; their entries' ids."""
-    book = opening.default_book()
-    days = _dated(book, drafts)
+def _write(drafts: Sequence[EntryDraft], at: datetime, today: Entered | None = None) -> list[int]:
+    """Write drafts whose keys are new; their entries' ids. ``today``: a day that is entered, if one is."""
+    book = opening.default_book() if today is None else today.book
+    days = _dated(book, drafts, {} if today is None else {today.day: (today.period_id, "open")})
     places = opening.lock_accounts(book, {opening.key_of(line) for draft in drafts for line in draft.lines})
-    numbers, public = _next_ids(len(drafts)), copying.ordered_hex(at, len(drafts))
+    numbers = iter(_next_ids(sum(draft.reserved_id is None for draft in drafts)))
+    public = copying.ordered_hex(at, len(drafts))
 
     def decided() -> Iterator[copying.Decided]:
-        for number, hexadecimal, draft, day in zip(numbers, public, drafts, days, strict=True):
+        for hexadecimal, draft, day in zip(public, drafts, days, strict=True):
             reserved = draft.reserved_id
-            entry_id = number if reserved is None else reserved
+            entry_id = next(numbers) if reserved is None else reserved
             lines = decide(draft, entry_id, day.effective_on.isoformat(), places)
             yield copying.Decided(entry_id, hexadecimal, draft, day, lines)
 
@@ -249,12 +283,15 @@ def _same(draft: EntryDraft, differs: list[str]) -> None:
         )
 
 
-def _dated(book: OneBook, drafts: Sequence[EntryDraft]) -> list[copying.Day]:
+def _dated(
+    book: OneBook, drafts: Sequence[EntryDraft], entered_days: Mapping[date, tuple[int, str]]
+) -> list[copying.Day]:
     """The accounting day and period of each draft; drafts of one instant share theirs."""
     zone = ZoneInfo(book.timezone)
     instants = {draft.effective_at for draft in drafts}
     days = {instant: instant.astimezone(zone).date() for instant in instants}
-    periods = opening.enter_periods(book, days.values())
+    missing = set(days.values()) - entered_days.keys()
+    periods = {**entered_days, **(opening.enter_periods(book, missing) if missing else {})}
     open_days = {
         instant: copying.Day(instant, day, periods[day][0])
         for instant, day in days.items()
@@ -290,6 +327,8 @@ def _first_open(book: OneBook, zone: ZoneInfo, draft: EntryDraft, period_id: int
 
 
 def _next_ids(count: int) -> list[int]:
+    if not count:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT string_agg(nextval('ledger_entry_id_seq')::text, ' ') FROM generate_series(1, %s)", [count]

@@ -20,7 +20,7 @@ from ledger.draws import DrawNotFound
 from ledger.models import CreditDraw, CreditReturn, CreditReturnAllocation
 from ledger.queries import statement
 from ledger.rules import movements
-from ledger.rules.burndown import Purse, order
+from ledger.rules.burndown import order
 from ledger.rules.draws import METERED
 from ledger.rules.entries import EntryDraft, too_fine
 from ledger.wallets import Source
@@ -147,10 +147,7 @@ def _parts(draw_id: int) -> list[_Part]:
     with connection.cursor() as cursor:
         cursor.execute(statement("returnable"), {"draw": draw_id})
         rows = cursor.fetchall()
-    parts = [
-        _Part(Source(row[0], Purse(row[1], row[2], row[3], row[4], row[5], tuple(row[6]), row[7]), *row[8:16]), row[16])
-        for row in rows
-    ]
+    parts = [_Part(wallets.source(row[:16]), row[16]) for row in rows]
     return sorted(parts, key=lambda part: order(part.source.purse), reverse=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -53,7 +54,7 @@ def lock(customer_key: str, unit: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def lock_many(owners: Collection[Owner]) -> tuple[dict[Owner, int], dict[Owner, BillingError]]:
+def lock_or_make(owners: Collection[Owner]) -> tuple[dict[Owner, int], dict[Owner, BillingError]]:
     """Lock their wallets in one order; a wallet is made on first use. The second part: who cannot hold that credit.
 
     ``CREDIT_HOLDER_CHECK`` is asked only for who has no wallet yet.
@@ -62,26 +63,35 @@ def lock_many(owners: Collection[Owner]) -> tuple[dict[Owner, int], dict[Owner, 
     with connection.cursor() as cursor:
         cursor.execute("SELECT customer_key, unit, wallet_id FROM ledger_lock_wallets(%s, %s)", columns)
         found = {(row[0], row[1]): int(row[2]) for row in cursor.fetchall()}
+    made, unknown = make(set(owners) - found.keys())
+    return found | made, unknown
+
+
+def make(owners: Collection[Owner]) -> tuple[dict[Owner, int], dict[Owner, BillingError]]:
+    """Make and lock wallets, for whom ``CREDIT_HOLDER_CHECK`` lets hold credit; the second part: for whom not."""
+    made: dict[Owner, int] = {}
     unknown: dict[Owner, BillingError] = {}
-    for customer_key, unit in sorted(set(owners) - found.keys()):
+    for customer_key, unit in sorted(owners):
         try:
             holders.check(customer_key=customer_key, unit=unit)
             opening.register_units({unit})
         except BillingError as error:
             unknown[customer_key, unit] = error
         else:
-            found[customer_key, unit] = lock(customer_key, unit)
-    return found, unknown
+            made[customer_key, unit] = lock(customer_key, unit)
+    return made, unknown
 
 
 def sources(wallets: Iterable[int], *, held_too: bool = False) -> list[Source]:
     """The wallets' grants of which something is available; with ``held_too`` those that are wholly held as well."""
     with connection.cursor() as cursor:
         cursor.execute(statement("open_grants"), {"wallets": list(wallets), "held_too": held_too})
-        return [
-            Source(row[0], Purse(row[1], row[2], row[3], row[4], row[5], tuple(row[6]), row[7]), *row[8:])
-            for row in cursor.fetchall()
-        ]
+        return [source(row) for row in cursor.fetchall()]
+
+
+def source(row: Sequence[Any]) -> Source:
+    """A row of ``ledger/sql/open_grants.sql``."""
+    return Source(row[0], Purse(row[1], row[2], row[3], row[4], row[5], tuple(row[6]), row[7]), *row[8:])
 
 
 def booked_breakage(wallets: Sequence[int], *, since: datetime, at: datetime) -> list[Breakage]:

@@ -21,6 +21,7 @@ METERED: Final = "metered:"
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 """A use may lie so far ahead of our clock."""
 _EXACT: Final = Decimal(1).scaleb(-12)
+_SHORTEST_TOO_FINE: Final = len("0.1234567890123")
 _POLICIES: Final = frozenset({"all", "partial", "overage"})
 
 
@@ -30,7 +31,7 @@ class InvalidDraw(InvalidInput):
     code = "credit.draw_invalid"
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, gc=False):
     """What is asked of a customer's credit in one unit, under a key that is one draw.
 
     ``policy``: ``all`` or nothing, ``partial`` (what there is), or ``overage`` (what there is, and the rest is owed).
@@ -55,8 +56,7 @@ class Rate:
     currency: str
 
 
-@dataclass(slots=True)
-class Decided:
+class Decided(msgspec.Struct, gc=False):
     """What became of an order: the parts that grants pay, and what they do not."""
 
     order: Order
@@ -73,7 +73,7 @@ class Decided:
 def check(order: Order, *, at: datetime) -> None:
     """Raise :class:`InvalidDraw` for an order that no wallet could answer."""
     amount = order.amount
-    if not amount.is_finite() or not 0 < amount < MAX_AMOUNT or too_fine(amount):
+    if not amount.is_finite() or not 0 < amount < MAX_AMOUNT or _too_fine(amount):
         raise _invalid("amount", f"{amount} is not a positive amount of at most twelve decimals.")
     if not order.key or len(order.key) > 200 or not order.key.isprintable():
         raise _invalid("key", "A draw needs a key of 1 to 200 printable characters.")
@@ -122,6 +122,11 @@ def differences(order: Order, stored: dict[str, Any]) -> list[str]:
     if order.used_at is not None and order.used_at != stored["used_at"]:
         names.append("used_at")
     return names
+
+
+def _too_fine(amount: Decimal) -> bool:
+    text = str(amount)
+    return (len(text) >= _SHORTEST_TOO_FINE or "E" in text) and too_fine(amount)
 
 
 def _invalid(field: str, message: str) -> InvalidDraw:

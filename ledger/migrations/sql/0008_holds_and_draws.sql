@@ -211,7 +211,8 @@ BEGIN
         SELECT array_agg(DISTINCT n.entry_id) INTO entries
           FROM n JOIN ledger_entry e ON e.id = n.entry_id JOIN ledger_event_type t ON t.code = e.event_type
          WHERE t.draws_credit;
-        SELECT min(id), max(id) INTO low, high FROM ledger_credit_draw WHERE entry_id = ANY (entries);
+        SELECT min(d.id), max(d.id) INTO low, high
+          FROM (SELECT id FROM ledger_credit_draw WHERE entry_id = ANY (entries) OFFSET 0) d;
         SET LOCAL enable_hashjoin = on;
         WITH d AS MATERIALIZED (
             SELECT id, entry_id, amount - shortfall AS took, overage, overage_currency
