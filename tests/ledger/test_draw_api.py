@@ -135,5 +135,5 @@ def test_a_draw_asks_the_database_nothing_but_what_it_needs(
     api: Api, credit: Any, django_assert_num_queries: Any
 ) -> None:
     draw(api, key="warm")
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(8):
         draw(api, key="k")

@@ -246,7 +246,7 @@ class TestBatches:
     def test_a_batch_asks_as_many_questions_as_one_draw(self, django_assert_max_num_queries: Any) -> None:
         give("p", "3000")
         draw("warm", "1")
-        with django_assert_max_num_queries(22):
+        with django_assert_max_num_queries(9):
             drawing.draw_many(orders=[order(f"k{n}", "1") for n in range(500)], at=AT, actor=ROBOT)
 
 
