@@ -2,13 +2,13 @@
 
 ``python bench/draws.py [--rounds 5] [--only batcher,bulk,single,history]`` makes a database of its own and drops it.
 
-* **batcher**: 64 caller threads in one process, one draw at a time each, through ``ledger.batching``; baseline: the same
-  callers without it, one transaction a draw.
-* **bulk**: ``POST /draws/batch`` of 5,000 draws over HTTP, granian as ``make run`` starts it, two connections; database and
-  load generator on the same cores. Baseline: COPY of as many rows into twins of the two tables with their indexes and
-  check constraints, without triggers, entry or HTTP.
-* **single**: ``POST /draws`` over HTTP, 64 connections, closed loop; baseline: a route that does nothing, in the best of
-  several configurations of the same server. Then an open loop at 70 % of the maximum.
+* **batcher**: 64 caller threads in one process, one draw at a time each, through ``ledger.batching``; baseline: the
+  same callers without it, one transaction a draw.
+* **bulk**: ``POST /draws/batch`` of 5,000 draws over HTTP, granian as ``make run`` starts it, two connections; database
+  and load generator on the same cores. Baseline: COPY of as many rows into twins of the two tables with their indexes
+  and check constraints, without triggers, entry or HTTP.
+* **single**: ``POST /draws`` over HTTP, 64 connections, closed loop; baseline: a route that does nothing, in the best
+  of several configurations of the same server. Then an open loop at 70 % of the maximum.
 * **history**: rate, WAL bytes and buffers a draw at 1x and 10x the draws in the tables.
 
 Rounds of a measurement and its baseline are interleaved; what is printed is the median. The processor's load before the
@@ -42,7 +42,8 @@ from billing_ops.embedded.home import port_is_free  # noqa: E402
 CUSTOMER, AMOUNT, BULK, CALLERS = "cus-bench", Decimal("0.003"), 5_000, 64
 TWINS = """
 CREATE TABLE raw_draw (LIKE ledger_credit_draw INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING CONSTRAINTS);
-CREATE TABLE raw_allocation (LIKE ledger_credit_draw_allocation INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING CONSTRAINTS);
+CREATE TABLE raw_allocation (LIKE ledger_credit_draw_allocation INCLUDING DEFAULTS INCLUDING INDEXES
+                            INCLUDING CONSTRAINTS);
 GRANT SELECT, INSERT ON raw_draw, raw_allocation TO billing_app;
 """
 
@@ -168,7 +169,8 @@ def raw_copy(connection: Any, batches: int) -> float:
         texts.append(
             (
                 "".join(
-                    f"{n}\t1\tk-{n:012}\t\tall\tchat\tevt-{n:012}\t0.003\t0\t\\N\t\\N\t\taccepted\t2026-01-01T00:00:00Z\t{n // BULK}\n"
+                    f"{n}\t1\tk-{n:012}\t\tall\tchat\tevt-{n:012}\t0.003\t0\t\\N\t\\N\t\taccepted\t"
+                    f"2026-01-01T00:00:00Z\t{n // BULK}\n"
                     for n in numbers
                 ),
                 "".join(f"{n}\t1\t0.003\n" for n in numbers),
@@ -212,7 +214,7 @@ def measure_single(rounds: int, key: str) -> None:
         load.run(port, CALLERS, singles(key, 300))
         found = load.run(port, 4 * CALLERS, singles(key, int(most * 7)), rate=0.7 * most)
     print(
-        f"   open loop at 70 %: {found.rate:,.0f}/s, p50 {found.quantile(0.5):.1f} ms, p99 {found.quantile(0.99):.1f} ms"
+        f"   open loop at 70 %: {found.rate:,.0f}/s, p50 {found.quantile(0.5):.1f} ms, p99 {found.quantile(0.99):.1f} ms"  # noqa: E501
     )
 
 
@@ -260,20 +262,18 @@ def measure_history(rounds: int, scale: int) -> None:
     from django.db import connection
 
     def one(label: str) -> None:
-        rates, wals, buffers = [], [], []
-        for _ in range(max(rounds, 5)):
+        times = max(rounds, 5)
+        draw(orders(1_000))
+        before, rates = facts(connection), []
+        for _ in range(times):
             work = orders(1_000)
-            before = facts(connection)
             began = time.perf_counter()
             draw(work)
             rates.append(1_000 / (time.perf_counter() - began))
-            after = facts(connection)
-            wals.append((after[0] - before[0]) / 1_000)
-            buffers.append((after[1] - before[1]) / 1_000)
-        there = KEYS.number
+        wal, buffers = ((after - then) / (1_000 * times) for after, then in zip(facts(connection), before, strict=True))
         print(
-            f"   {label} ({there:,} draws): {statistics.median(rates):,.0f}/s, WAL {statistics.median(wals):,.0f} bytes and "
-            f"{statistics.median(buffers):.1f} buffers a draw"
+            f"   {label} ({KEYS.number:,} draws): {statistics.median(rates):,.0f}/s,"
+            f" WAL {wal:,.0f} bytes and {buffers:.1f} buffers a draw"
         )
 
     def draw(work: list[Any]) -> None:
@@ -286,13 +286,20 @@ def measure_history(rounds: int, scale: int) -> None:
 
     while KEYS.number < 50_000:
         draw(orders(BULK))
+    quiet(connection)
     one("1x")
     target = scale * KEYS.number
     while KEYS.number < target:
         draw(orders(BULK))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    quiet(connection)
     one(f"{scale}x")
+
+
+def quiet(connection: Any) -> None:
+    """Let what was begun in the background end: a checkpoint and the statistics of what grew."""
+    with psycopg.connect(owner_of(os.environ["DATABASE_URL"]), autocommit=True) as owner:
+        owner.execute("VACUUM ANALYZE ledger_credit_draw, ledger_credit_draw_allocation, ledger_entry, ledger_line")
+    connection.close()
 
 
 def facts(connection: Any) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BENCHMARKS = ("bench.ingest", "bench.posting", "bench.reads", "bench.peers", "bench.invoices")
+BENCHMARKS = ("bench.ingest", "bench.posting", "bench.reads", "bench.peers", "bench.draws", "bench.invoices")
 
 
 def main() -> int:

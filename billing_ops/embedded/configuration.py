@@ -52,7 +52,7 @@ def read(environ: Mapping[str, str] = os.environ) -> Configuration:
         embedded_broker=not environ.get("REDIS_URL") and not production,
         standin=not environ.get("STRIPE_SECRET_KEY") and not production,
         demo=demo,
-        web_threads=_number(environ, "WEB_THREADS", max(4, 2 * (os.cpu_count() or 1)), 256),
+        web_threads=_number(environ, "WEB_THREADS", max(32, 2 * (os.cpu_count() or 1)), 256),
         worker_processes=_number(environ, "WORKER_PROCESSES", 2, 64),
         given=environ,
     )
