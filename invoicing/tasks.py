@@ -11,13 +11,13 @@ from invoicing.models import Invoice
 from invoicing.stripe import handling, sweeping
 
 RUN = system("billing-run")
-LONGEST_RUN_SECONDS = 20
+LONGEST_RUN_SECONDS = 5
 """One task draws no longer than this, so that a worker can stop between two items; the next beat goes on."""
 
 
 @shared_task(name="invoicing.draw_down")
 def draw_down() -> int:
-    """Draw usage that arrived from credits, for at most twenty seconds; how many items. Any number may run at once."""
+    """Draw usage that arrived from credits, for at most five seconds; how many items. Any number may run at once."""
     stop, items = time.monotonic() + LONGEST_RUN_SECONDS, 0
     while time.monotonic() < stop:
         done = billing.draw_due(at=clock.now(), actor=RUN).done

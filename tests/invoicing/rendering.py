@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from django.db.models import Max
+
 from billing_ops.kit.money import plain
 from invoicing import printing
-from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition
+from invoicing.models import Accrual, Invoice, InvoiceLine, Recognition, UsageDraw
 from ledger.models import AccountCode, CreditGrant, Entry, Line
 
 WIDTH = 100
@@ -54,8 +56,19 @@ def _entries(invoice: Invoice) -> set[int]:
         ).first()
         steps = steps.filter(accrued_at__gt=before.rated_at) if before else steps
         found |= set(steps.values_list("entry_id", flat=True)) if line.kind == "usage" else set()
+        if line.kind == "overage":
+            drawn = UsageDraw.objects.filter(drawdown__item__customer=invoice.customer_id, drawn_at__lte=line.rated_at)
+            found |= set(drawn.values_list("entry_id", flat=True)) - _told_before(invoice)
         found |= set(Recognition.objects.filter(line=line).values_list("entry_id", flat=True))
     return found
+
+
+def _told_before(invoice: Invoice) -> set[int]:
+    """What stands under an earlier invoice of the customer already: all draws up to its last rating."""
+    earlier = InvoiceLine.objects.filter(invoice__customer=invoice.customer_id, invoice__lt=invoice.pk)
+    told = earlier.filter(kind="overage").aggregate(last=Max("rated_at"))["last"]
+    rows = UsageDraw.objects.filter(drawdown__item__customer=invoice.customer_id, drawn_at__lte=told) if told else ()
+    return {one.entry_id for one in rows}
 
 
 def _columns(text: str, amount: str) -> list[str]:

@@ -7,23 +7,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from moneyed import Money
 
 from billing_ops.models import FailedWork
-from invoicing import accruals, billing, drafting, drawdowns, drawing_down, previewing, proving
-from invoicing.models import Accrual, Drawdown, InvoiceLine, UsageDraw
-from ledger import balances, crediting, draws, proofs
+from invoicing import accruals, billing, drawdowns, drawing_down, previewing, proving
+from invoicing.models import Accrual, Drawdown, InvoiceLine
+from ledger import draws
 from ledger.models import CreditDraw
 from metering import ingesting
 from plans import subscribing
 from plans.models import Customer, SubscriptionItem
 from plans.rules.prices import Tier
-from plans.rules.specs import PriceSpec
+from tests.invoicing.drawing import HOUR, TIERED, D, books_of, credit, draw, drawn_price, facts, passed, proven, steps
 from tests.invoicing.stories import (
     BILLED,
     CONTEXT,
     FEBRUARY_LATER,
-    GENERATED,
     MONTH_LATER,
     NOON,
     START,
@@ -42,62 +40,7 @@ from tests.invoicing.stories import (
     used,
 )
 
-D = Decimal
-TICK = timedelta(microseconds=1)
-HOUR = timedelta(hours=1)
 pytestmark = pytest.mark.usefixtures("books")
-
-TIERED = PriceSpec(
-    key="output",
-    name="Output tokens",
-    model="graduated",
-    included_units=D(1000),
-    tiers=(Tier(D(10_000), D("0.001")), Tier(None, D("0.0005"))),
-    meter=GENERATED,
-    settlement="drawdown",
-)
-"""1,000 tokens included, then $1.00 a thousand up to 10,000 billable ones, then $0.50 a thousand."""
-
-
-def drawn_price(unit_amount: str = "0.001", **changes: Any) -> PriceSpec:
-    return replace(usage_price("output", unit_amount), settlement="drawdown", **changes)
-
-
-def credit(amount: str, *, key: str = "", customer: str = "acme", at: datetime = START, **terms: Any) -> Any:
-    return crediting.grant(
-        customer_key=customer, kind=terms.pop("kind", "goodwill"), amount=Money(amount, "USD"), reason_code="outage",
-        actor=TESTER, at=at, key=key or f"credit-{amount}", **terms,
-    )  # fmt: skip
-
-
-def draw(at: datetime) -> int:
-    """What the task does."""
-    tally = billing.draw_due(at=at, actor=TESTER)
-    assert tally.failed == 0, FailedWork.objects.values_list("message", flat=True)
-    return tally.done
-
-
-def steps() -> list[tuple[Decimal, Decimal, Decimal]]:
-    """Amount, drawn and overage of each step."""
-    return [(one.amount.normalize(), one.drawn.normalize(), one.overage.normalize()) for one in _steps()]
-
-
-def _steps() -> list[UsageDraw]:
-    return list(UsageDraw.objects.order_by("drawdown__service_start", "step"))
-
-
-def proven(at: datetime = FEBRUARY_LATER) -> None:
-    assert drawdowns.violations(at=at) == []
-    assert proofs.violations() == []
-
-
-def books_of(customer: str = "acme") -> balances.CustomerBalances:
-    return balances.of(customer_key=customer, unit="USD")
-
-
-def passed(customer: Customer, edge: datetime) -> None:
-    """The edge is billed, and there is nothing to say."""
-    assert drafting.draft(customer_id=customer.pk, edge=edge, at=edge, actor=TESTER) == []
 
 
 @pytest.fixture
@@ -125,7 +68,7 @@ def test_the_draw_names_the_usage_and_the_step_the_draw(acme: Customer) -> None:
     credit("10.00")
     used(1, time=NOON, generated=6_000)
     draw(NOON + HOUR)
-    (step,) = _steps()
+    (step,) = facts()
     made = CreditDraw.objects.get(usage_ref__startswith="item:")
     item = SubscriptionItem.objects.get()
     assert made.usage_ref == f"item:{item.pk}:2025-01-01T00:00:00Z:{step.watermark}:1"
@@ -160,7 +103,7 @@ def test_a_first_tiers_flat_amount_is_drawn_without_usage(books: Any) -> None:
     credit("10.00", at=START)
     draw(START + HOUR)
     assert steps() == [(D("2.5"), D("2.5"), D(0))]
-    assert _steps()[0].used_at == START
+    assert facts()[0].used_at == START
     used(1, time=NOON, generated=3)
     draw(NOON + HOUR)
     assert steps()[1:] == [(D(3), D(3), D(0))]
@@ -221,7 +164,7 @@ def test_late_usage_sees_the_credit_that_was_there_when_it_happened(acme: Custom
     told(1, time=NOON, at=late, generated=5_000)
     draw(late)
     assert steps() == [(D(4), D(3), D(1))], "january's credit, not february's, though it is over by now"
-    assert _steps()[0].used_at == NOON
+    assert facts()[0].used_at == NOON
     proven()
 
 
@@ -234,7 +177,7 @@ def test_what_arrives_at_once_is_split_where_credit_begins_and_ends(acme: Custom
     told(2, time=turn + HOUR, at=at, generated=500)
     draw(at)
     assert steps() == [(D("1.5"), D(1), D("0.5")), (D("0.5"), D("0.5"), D(0))]
-    assert [one.used_at for one in _steps()] == [turn - HOUR, turn + HOUR]
+    assert [one.used_at for one in facts()] == [turn - HOUR, turn + HOUR]
     proven()
 
 
@@ -427,6 +370,6 @@ def test_a_backfill_reaches_a_period_of_long_ago(acme: Customer) -> None:
     fold(much_later)
     draw(much_later + HOUR)
     assert steps() == [(D(2), D(0), D(2))]
-    assert _steps()[0].used_at == NOON
+    assert facts()[0].used_at == NOON
     assert not InvoiceLine.objects.filter(kind="usage").exists()
     proven(much_later)
