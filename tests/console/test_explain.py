@@ -18,7 +18,7 @@ def test_every_line_of_every_invoice_comes_to_its_amount(quiet_desk: "Desk", as_
     from invoicing.models import InvoiceLine
 
     browser = as_role("finance")
-    for line in InvoiceLine.objects.all():
+    for line in InvoiceLine.objects.filter(item__isnull=False):
         explained: Any = browser.get(f"/console/lines/{line.pk}/explain/").context["explained"]
         assert explained.difference == 0, line
         assert explained.amount == line.amount.amount
@@ -26,6 +26,17 @@ def test_every_line_of_every_invoice_comes_to_its_amount(quiet_desk: "Desk", as_
         assert sum((day.quantity for day in explained.days), Decimal(0)) == (
             explained.quantity if line.kind == "usage" else 0
         )
+
+
+def test_a_line_of_no_subscription_tells_how_it_came_about_on_its_invoice(quiet_desk: "Desk", as_role: AsRole) -> None:
+    from invoicing.models import InvoiceLine
+
+    line = InvoiceLine.objects.get(kind="topup")
+    browser = as_role("finance")
+    assert browser.get(f"/console/lines/{line.pk}/explain/").status_code == 404
+    page = browser.get(f"/console/invoices/{line.invoice_id}/").content.decode()
+    assert line.description in page
+    assert f"/console/lines/{line.pk}/" not in page
 
 
 def test_hours_and_events_add_up_to_the_billed_quantity(

@@ -95,7 +95,7 @@ def test_home_says_what_fails_and_how_current_it_is(quiet_desk: "Desk", as_role:
         "Approvals", "Declined payments", "Parked webhooks", "Failing jobs",
     }  # fmt: skip
     assert page.context["lag"].unfolded_events == 1
-    assert page.context["money"]["unpaid"][0]["count"] == 4
+    assert page.context["money"]["unpaid"][0]["count"] == 5
     chart = page.context["usage_charts"][0]
     assert len(chart.labels) == 48
     assert chart.total == sum(value for _, value in chart.rows)
