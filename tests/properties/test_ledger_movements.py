@@ -218,6 +218,14 @@ def test_revenue_is_what_the_used_credit_was_worth(terms: Given) -> None:
             "the money of credit units must be in a currency",
         ),
         (
+            lambda: movements.credit_granted(**UNITS, kind="goodwill", money=D("1"), money_code="2015"),
+            "the money of credit units must be in a currency",
+        ),
+        (
+            lambda: movements.credit_expired(**UNITS, kind="paid", money=D("1"), money_code="2005"),
+            "the money of credit units must be in a currency",
+        ),
+        (
             lambda: movements.credit_voided(
                 **UNITS, kind="goodwill", money=D("1"), currency="credits", money_code="2015"
             ),
@@ -356,10 +364,12 @@ def test_what_credit_in_a_currency_covers_is_owed_in_that_currency() -> None:
 
 
 @pytest.mark.parametrize("currency", ["", "credits"])
-def test_units_that_are_used_say_in_which_currency_their_money_is(currency: str) -> None:
+def test_units_say_in_which_currency_their_money_is(currency: str) -> None:
     use = CreditUse("paid", "g", D("3"), None, "9110", D("1"), currency, "2005")
     with pytest.raises(ValueError, match=r"^the money of credit units must be in a currency$"):
         movements.credit_drawn(customer_key="cus-1", unit="credits", uses=[use])
+    with pytest.raises(ValueError, match=r"^the money of credit units must be in a currency$"):
+        movements.credit_expired(**UNITS, kind="paid", money=D("1"), currency=currency, money_code="2005")
     with pytest.raises(ValueError, match=r"^what is owed beside credits must have a currency$"):
         movements.credit_covered(
             customer_key="cus-1", unit="credits", accrued=D("1"), uses=[CreditUse("included", "g", D("1"), code="9110")]
