@@ -9,13 +9,15 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from invoicing import billing, collecting, settling, topping_up
-from invoicing.models import Invoice, InvoiceLine, Payment, TopUp
+from invoicing.models import Invoice, InvoiceLine, Payment, StripeEvent, TopUp
+from invoicing.stripe import handling
 from invoicing.taxing import LineTax, TaxAnswer
 from ledger import balances, proofs, registering
 from ledger.models import CreditGrant, Entry, Line
 from plans.models import Customer
 from tests.invoicing.shop import Shop, again, collect
 from tests.invoicing.stories import START, TESTER, at_once, join
+from tests.support.billing import deliver_webhooks
 
 D = Decimal
 LATER = START + timedelta(minutes=5)
@@ -110,6 +112,19 @@ def test_the_webhook_that_comes_twice_and_a_retry_give_the_credit_once(shop: Sho
     assert CreditGrant.objects.filter(source_invoice=top_up.invoice.public_id).count() == 1
     assert Payment.objects.filter(invoice=top_up.invoice).count() == 1
     assert credit_of(buyer) == 100
+
+
+def test_the_same_webhooks_again_change_nothing(shop: Shop, buyer: Customer) -> None:
+    top_up = order(buyer)
+    collect(top_up.invoice)
+    before = Entry.objects.count()
+    deliver_webhooks(shop.standin, LATER)
+    told = StripeEvent.objects.filter(type="invoice.paid", object_id=again(top_up.invoice).stripe_id, outcome="applied")
+    for event in list(told):
+        handling.replay(event_pk=event.pk, at=LATER, actor=TESTER)
+        handling.handle(event_pk=event.pk, at=LATER)
+    assert told.exists()
+    assert (credit_of(buyer), Entry.objects.count()) == (D(100), before)
 
 
 def test_two_workers_that_settle_at_once_give_the_credit_once(shop: Shop, buyer: Customer) -> None:
