@@ -229,7 +229,7 @@ def _compare(standin: Standin, http: Http) -> None:
     for number, mine in enumerate(expected):
         first, second = Invoice.objects.filter(customer__key=f"cus-{number}").order_by("pk")
         assert [line.amount.amount for line in first.lines.all()] == [Decimal(20)]
-        assert [(line.price.key, line.amount.amount) for line in second.lines.all()] == [
+        assert [(line.agreed_price.key, line.amount.amount) for line in second.lines.all()] == [
             ("platform", Decimal(20)),
             ("context", money(cents(mine.context_exact))),
             ("generated", money(cents(mine.generated_exact))),
