@@ -1,6 +1,6 @@
 """Reading usage that settles by drawdown: what was drawn and is owed of each service period, what is not drawn yet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -134,10 +134,20 @@ def drawn_of(rows: Sequence[Drawdown]) -> list[Drawn]:
     return [Drawn(row, sums.get(row.pk, nothing)["drawn"], sums.get(row.pk, nothing)["owed"]) for row in rows]
 
 
-def owed(periods: Sequence[tuple[int, datetime]]) -> dict[tuple[int, datetime], Decimal]:
-    """What is owed of service periods (an item's id, and the start) beyond what credits paid; billed or not."""
-    wanted = Drawdown.objects.filter(item__in=[item for item, _ in periods]) if periods else Drawdown.objects.none()
-    return {(one.drawdown.item_id, one.drawdown.service_start): one.owed for one in drawn_of(list(wanted))}
+def present(periods: Sequence[tuple[int, datetime]]) -> dict[tuple[int, datetime], Drawn]:
+    """What credits paid of service periods, named by an item's id and the start, and what is owed, billed or not."""
+    if not periods:
+        return {}
+    rows = Drawdown.objects.filter(
+        item__in=[item for item, _ in periods], service_start__in=[start for _, start in periods]
+    )
+    return {(one.drawdown.item_id, one.drawdown.service_start): one for one in drawn_of(list(rows))}
+
+
+def of_draws(draws: Iterable[int]) -> dict[int, Drawdown]:
+    """The service period whose usage each draw paid for; other draws are not in it."""
+    rows = UsageDraw.objects.filter(draw__in=set(draws)).select_related("drawdown__item__price")
+    return {one.draw_id: one.drawdown for one in rows if one.draw_id is not None}
 
 
 def unbilled(*, customer_key: str, feature: str, unit: str, at: datetime) -> Decimal:

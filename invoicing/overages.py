@@ -55,11 +55,11 @@ class Part:
             )
         row, price = self.drawdown.drawdown, self.drawdown.drawdown.item.price
         used = f"{grouped(row.quantity)} {price.meter.unit if price.meter else ''}".strip()
-        before = self.drawdown.owed - self.amount
-        billed = f", {plain(before)} of it billed before" if before else ""
+        drawn, owed = plain(self.drawdown.drawn), plain(self.drawdown.owed)
+        new = f", {plain(self.amount)} of it since the last bill" if self.amount != self.drawdown.owed else ""
         return (
             f"{price.name}, {row.service_start:%Y-%m-%d} to {row.service_end:%Y-%m-%d}: {used} rated "
-            f"{plain(row.rated)} {currency}, {plain(self.drawdown.drawn)} drawn from credits, {plain(self.drawdown.owed)} owed{billed}"
+            f"{plain(row.rated)} {currency}, {drawn} drawn from credits, {owed} owed{new}"
         )
 
 
@@ -89,6 +89,7 @@ class Overage:
         return [
             {
                 "label": part.label(currency),
+                "drawdown": part.drawdown_id,
                 "rule": "drawdown" if part.drawdown else part.event_type,
                 "from": "0",
                 "to": None,

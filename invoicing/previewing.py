@@ -157,7 +157,8 @@ def _to_be_owed(coming: Sequence[charges.Charge], drawn: Mapping[str, Decimal], 
 
     A correction takes back what its period owes, then credit.
     """
-    owed = drawdowns.owed([(one.item.pk, one.period.start) for one in coming if one.amounts.unrounded < 0])
+    drawn_before = drawdowns.present([(one.item.pk, one.period.start) for one in coming if one.amounts.unrounded < 0])
+    owed = {period: one.owed for period, one in drawn_before.items()}
     parts = []
     for index, one in enumerate(coming):
         pending = one.amounts.unrounded

@@ -150,4 +150,5 @@ def _draws_of(grant: CreditGrant, entries: Sequence[int]) -> tuple[dict[int, lis
 
 def _drawn(row: CreditDrawAllocation) -> Drawn:
     draw, grant = row.draw, row.grant
-    return Drawn(draw.pk, grant.public_id, grant.kind, draw.ref, draw.feature, draw.used_at, row.amount, grant.unit_id)
+    ref = draw.ref or draw.usage_ref
+    return Drawn(draw.pk, grant.public_id, grant.kind, ref, draw.feature, draw.used_at, row.amount, grant.unit_id)

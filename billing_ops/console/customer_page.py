@@ -1,7 +1,7 @@
 """The customer page: who they are, what they have and owe, what they use and what happened, on one page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from billing_ops.console.frame import crumb, show
 from billing_ops.console.timeline import happenings
 from billing_ops.kit import clock
 from billing_ops.kit.periods import Period
-from invoicing import accruals
+from invoicing import accruals, drawdowns
 from invoicing.models import Invoice
 from invoicing.rules import lines
 from ledger import balances
@@ -46,6 +46,18 @@ class MeterUse:
     reading: usage.Reading
     cost: Decimal
     chart: charts.Chart
+    drawn: drawdowns.Drawn | None = None
+    """What credits paid of it and what is owed, of a price that settles by drawdown and was looked at."""
+
+    @property
+    def not_drawn(self) -> Decimal:
+        """What arrived and is not drawn from credits yet."""
+        return self.cost - self.drawn.drawdown.accounted if self.drawn else self.cost
+
+    @property
+    def settles_by_drawdown(self) -> bool:
+        """Whether it is drawn from credits as it arrives."""
+        return self.item.price.settlement == Price.Settlement.DRAWDOWN
 
     @property
     def included(self) -> Decimal:
@@ -139,7 +151,12 @@ def _uses(customer: Customer, present: Sequence[Subscription], at: datetime) -> 
         .order_by("subscription_id", "price__position", "id")
     )
     found = (_use(customer, item, at) for item in items[:_MOST_METERS])
-    return [one for one in found if one]
+    return _with_draws([one for one in found if one])
+
+
+def _with_draws(uses: list[MeterUse]) -> list[MeterUse]:
+    rows = drawdowns.present([(one.item.pk, one.period.start) for one in uses if one.settles_by_drawdown])
+    return [replace(one, drawn=rows.get((one.item.pk, one.period.start))) for one in uses]
 
 
 def _use(customer: Customer, item: SubscriptionItem, at: datetime) -> MeterUse | None:

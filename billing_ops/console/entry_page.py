@@ -9,6 +9,7 @@ from django.urls import reverse
 from billing_ops.console.frame import crumb, show
 from billing_ops.console.paid_for import lines_of
 from billing_ops.models import Approval
+from invoicing import drawdowns
 from invoicing.models import Invoice
 from ledger import histories, journal
 from ledger.models import CreditGrant, Entry
@@ -40,6 +41,7 @@ def entry_page(request: HttpRequest, public_id: UUID) -> HttpResponse:
         "approval": Approval.objects.filter(pk=row.approval_id).first() if row.approval_id else None,
         "draws": draws,
         "paid_for": lines_of((entry.invoice_ref, draw.ref) for draw in draws.items),
+        "drawdowns": drawdowns.of_draws(draw.id for draw in draws.items),
         "grants": _grants(draws),
         "seal": histories.seal_of(entry=entry.id),
         "first_url": "?" if after else "",

@@ -11,6 +11,7 @@ from billing_ops.console.frame import crumb, show
 from billing_ops.console.paid_for import invoices_of, lines_of
 from billing_ops.kit import clock
 from billing_ops.models import Approval
+from invoicing import drawdowns
 from ledger import balances, histories
 from ledger.models import CreditGrant
 from plans.models import Customer
@@ -48,6 +49,7 @@ def grant_page(request: HttpRequest, pk: int) -> HttpResponse:
         "history": history,
         "invoices": invoices_of(step.invoice_ref for step in history.steps),
         "paid_for": lines_of((step.invoice_ref, draw.ref) for step in history.steps for draw in step.draws),
+        "drawdowns": drawdowns.of_draws(draw.id for step in history.steps for draw in step.draws),
         "first_url": "?" if after else "",
         "next_url": f"?after={history.next_after}" if history.next_after else "",
     }

@@ -11,16 +11,19 @@ from moneyed import USD, Money
 from billing_ops.kit import failing
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.http import issuing
-from invoicing import accruing, auto_topping_up, billing, topping_up
+from invoicing import accruing, auto_topping_up, billing, drafting, topping_up
 from invoicing.models import Invoice, InvoiceLine, StripeEvent
 from ledger import approved, crediting, limiting, registering, scheduling
 from ledger.rules.limits import Above, Authority
 from ledger.rules.recurrence import Rollover
 from ledger.rules.schedules import ScheduleTerms
 from ledger.rules.terms import Terms
+from plans import publishing, subscribing
 from plans.models import Customer
+from plans.rules.specs import PriceSpec, VersionSpec
 from tests.stripe_standin.process import Standin
 from tests.support.billing import (
+    GENERATED,
     START,
     TESTER,
     World,
@@ -91,6 +94,7 @@ def make_desk(world: World, standin: Standin, clock: Any) -> Desk:
     )
     fold(now)
     accruing.accrue(customer_id=acme.pk, at=now, actor=TESTER)
+    _prepaid(world, now)
     send([event(9900, subject="acme", time=now - timedelta(minutes=3), context=500, generated=40)], at=now)
     _trouble(now)
     _asked(now)
@@ -145,6 +149,30 @@ def _to_come(acme: Customer, cardless: Customer, at: datetime) -> None:
         customer_id=acme.pk, unit="USD", enabled=False, threshold=Decimal(5), quantity=Decimal(20),
         monthly_cap=Money(100, USD), reason=f"asked for {XSS}", at=at, actor=TESTER,
     )  # fmt: skip
+
+
+def _prepaid(world: World, at: datetime) -> None:
+    """A customer whose usage is drawn from credit as it arrives: it ran out, and one request was taken back."""
+    price = PriceSpec(
+        key="drawn", name=f"Drawn {XSS}", model="per_unit", unit_amount=Decimal("0.00015"), meter=GENERATED,
+        settlement="drawdown",
+    )  # fmt: skip
+    plan = publishing.create_plan(key="prepaid", name="Prepaid", at=at, actor=TESTER)
+    draft = publishing.draft_version(plan=plan, spec=VersionSpec("USD", (price,)), at=at, actor=TESTER)
+    version = publishing.publish(version=draft, at=at, actor=TESTER)
+    customer = world.customer("prepaid-co", card="", name="Prepaid Co", email="pat@prepaid.example")
+    began = at - timedelta(days=3)
+    subscribing.subscribe(customer=customer, version=version, key="prepaid", starts_at=began, at=began, actor=TESTER)
+    drafting.draft(customer_id=customer.pk, edge=began, at=began, actor=TESTER)
+    crediting.grant(
+        customer_key="prepaid-co", kind="goodwill", amount=Money(1, USD), reason_code="launch", actor=TESTER, at=began,
+        key="desk-prepaid",
+    )  # fmt: skip
+    for number, tokens in enumerate((3_000, 5_001, -1_000)):
+        used_at = began + timedelta(days=number, hours=5)
+        send([event(9500 + number, subject="prepaid-co", time=used_at, generated=tokens)], at=used_at)
+        fold(used_at)
+        billing.draw_due(at=used_at + timedelta(minutes=1), actor=TESTER)
 
 
 def _use(clock: Any) -> None:

@@ -67,7 +67,7 @@ def test_the_filters_of_the_lists_work(quiet_desk: "Desk", as_role: AsRole) -> N
         assert page.status_code == 200
         return len(page.context["cl"].result_list)
 
-    assert shown("support", "plans/customer/?currency=USD") == 3
+    assert shown("support", "plans/customer/?currency=USD") == 4
     assert shown("support", "plans/customer/?currency=EUR") == 0
     assert shown("finance", "invoicing/invoice/?status__exact=open") > 0
     assert shown("finance", "ledger/account/?unit__code__exact=USD") > 0

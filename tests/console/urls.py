@@ -47,7 +47,7 @@ def address(name: str, desk: "Desk") -> Address:
 
 def _key(name: str, desk: "Desk") -> str:
     from billing_ops.models import ApiKey, Approval, AuditEntry, FailedWork
-    from invoicing.models import PaymentAttempt, StripeEvent, TopUp
+    from invoicing.models import Drawdown, PaymentAttempt, StripeEvent, TopUp
     from ledger.models import Account, CreditGrant, CreditSchedule, Entry, Period
     from metering.models import Meter
     from plans.models import Plan, PlanVersion, Subscription
@@ -78,6 +78,7 @@ def _key(name: str, desk: "Desk") -> str:
         "ledger_account_change": Account,
         "console_account": Account,
         "console_grant": CreditGrant,
+        "console_drawdown": Drawdown,
         "console_schedule_end": CreditSchedule,
         "console_topup_give_up": TopUp,
         "ledger_creditgrant_change": CreditGrant,

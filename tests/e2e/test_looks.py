@@ -42,6 +42,18 @@ def _used_grant() -> int:
     return int(CreditGrant.objects.filter(creditdrawallocation__isnull=False).order_by("pk")[0].pk)
 
 
+def _drawdown() -> int:
+    from invoicing.models import Drawdown
+
+    return int(Drawdown.objects.get().pk)
+
+
+def _prepaid() -> int:
+    from plans.models import Customer
+
+    return int(Customer.objects.get(key="prepaid-co").pk)
+
+
 def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
     line = desk.usage_line().pk
     return {
@@ -56,6 +68,8 @@ def _pages(desk: "Desk") -> dict[str, tuple[str, str]]:
         "invoice": ("finance", f"/console/invoices/{desk.paid().pk}/"),
         "explain": ("finance", f"/console/lines/{line}/explain/"),
         "explain-events": ("finance", f"/console/lines/{line}/explain/events/?from=2025-01-06T00&span=day"),
+        "drawdown": ("finance", f"/console/drawdowns/{_drawdown()}/"),
+        "customer-prepaid": ("support", f"/console/customers/{_prepaid()}/"),
         "journal": ("finance", "/console/journal/"),
         "periods": ("finance", "/console/periods/"),
         "trial-balance": ("finance", "/console/trial-balance/"),

@@ -127,7 +127,7 @@ def test_its_usage_makes_no_line_and_no_accrual_and_its_overage_one_line(acme: C
     told(2, time=NOON, at=MONTH_LATER + timedelta(days=3), generated=1_000)
     (february,) = billed(acme, FEBRUARY_LATER).lines.all()
     assert february.working[0]["label"].endswith(
-        "rated 12.5 USD, 10 drawn from credits, 2.5 owed, 2 of it billed before"
+        "rated 12.5 USD, 10 drawn from credits, 2.5 owed, 0.5 of it since the last bill"
     )
     assert february.amount.amount == D("0.50")
     proven()

@@ -35,7 +35,7 @@ def refused(statement: str, *values: object, why: str = ".") -> None:
         _changes(statement, values)
 
 
-def _changes(statement: str, values: tuple[object, ...]) -> None:
+def _changes(statement: str, values: tuple[Any, ...]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         assert cursor.rowcount > 0, "it would have done something"
