@@ -26,11 +26,11 @@ from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch
 from ledger import drawn, lapsing, posting, units, wallets
 from ledger.applying import Applied, DrawDiffers, apply, lines_of, quote, uses_of
 from ledger.drawn import Drawn
-from ledger.models import Entry
+from ledger.models import CreditGrant, Entry, Line
 from ledger.rules import draws
 from ledger.rules.burndown import Burning
 from ledger.rules.draws import Decided, Order, Policy, Rate
-from ledger.rules.worth import is_own
+from ledger.rules.worth import is_own, released
 from ledger.units import NoRate
 from ledger.wallets import Source
 from ledger.wallets import lock as lock_wallet
@@ -237,8 +237,10 @@ def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: d
             and (not booked.scope or order.feature in booked.scope)
             for wallet, order, used_at in late
         ):
+            entry = Entry.objects.get(pk=booked.entry_id)
             posting.reverse(
-                entry=Entry.objects.get(pk=booked.entry_id),
+                entry=entry,
+                money=_money_now(entry),
                 key=f"late usage:{booked.entry_id}",
                 at=at,
                 actor=actor,
@@ -247,6 +249,16 @@ def _undo_breakage(asked: Sequence[tuple[int, Order]], ids: Sequence[int], at: d
             )
             undone = True
     return undone
+
+
+def _money_now(entry: Entry) -> Decimal | None:
+    """The money that comes back with expired units: what they are worth beside what the grant holds by now."""
+    if entry.fx_rate is None:
+        return None
+    grant = CreditGrant.objects.select_related("account__balance").get(public_id=entry.grant_ref)
+    units = Line.objects.get(entry=entry, account=grant.account_id).amount
+    held = grant.account.balance.net
+    return -released(grant.cost_basis, grant.amount, before=held, after=held + units)
 
 
 def rates_of(orders: Sequence[Order], *, at: datetime) -> dict[str, Rate | NoRate]:

@@ -18,7 +18,7 @@ A caller that locks a wallet before it posts enters the period first (:func:`ent
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from ledger.models import Entry, Line, Period
 from ledger.opening import OneBook, PeriodClosed
 from ledger.rules import lifecycle, routes
 from ledger.rules.entries import EntryDraft, InvalidEntry, LineSpec, check, has_hidden_mistake, mirror
+from ledger.rules.worth import is_own
 
 __all__ = [
     "AlreadyReversed",
@@ -147,15 +148,27 @@ def post_many(drafts: Sequence[EntryDraft], *, at: datetime) -> list[Posted]:
     raise refused
 
 
-def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: str, reason_note: str = "") -> Entry:
-    """Undo an entry by its mirror image, once. Raises :class:`AlreadyReversed`, and as :func:`post`."""
+def reverse(
+    *,
+    entry: Entry,
+    key: str,
+    at: datetime,
+    actor: Actor,
+    reason_code: str,
+    reason_note: str = "",
+    money: Decimal | None = None,
+) -> Entry:
+    """Undo an entry by its mirror image, once. Raises :class:`AlreadyReversed`, and as :func:`post`.
+
+    ``money``: what its lines in a currency come to, of an expiry of units whose twelfth decimal is another by now.
+    """
     if entry.reverses_id is not None:
         raise AlreadyReversed("A reversal cannot be reversed.", remedy="Post the right entry instead.")
     lines = Line.objects.filter(entry=entry).select_related("account").order_by("line_no")
     draft = EntryDraft(
         movement=routes.ENTRY_REVERSED,
         key=key,
-        lines=mirror(replays.spec_of(line) for line in lines),
+        lines=[_worth(line, money) for line in mirror(replays.spec_of(line) for line in lines)],
         effective_at=at,
         actor=actor,
         customer_key=entry.customer_key,
@@ -175,6 +188,10 @@ def reverse(*, entry: Entry, key: str, at: datetime, actor: Actor, reason_code: 
         reverses_id=entry.pk,
     )
     return Entry.objects.get(pk=post_many([draft], at=at)[0].id)
+
+
+def _worth(line: LineSpec, money: Decimal | None) -> LineSpec:
+    return line if money is None or is_own(line.unit) else replace(line, amount=money)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +361,7 @@ _RULES = {
     "ledger_entry_needs_approval": "An entry of this kind needs an approval.",
     "ledger_line_drawn": "What an entry takes from credits must be drawn first, under the entry's reserved id.",
     "ledger_line_grant_issued_once": "A credit grant is issued once.",
+    "ledger_line_units_money": "The money beside units keeps its proportion: give back what was drawn instead.",
     "ledger_line_scale": "An account that meets the outside holds whole minor units.",
 }
 

@@ -7,7 +7,7 @@ database compares it with the draw and with its entry, whoever writes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Literal
 
 from django.db import connection, transaction
@@ -23,10 +23,10 @@ from ledger.rules import movements
 from ledger.rules.burndown import order
 from ledger.rules.draws import METERED
 from ledger.rules.entries import EntryDraft, too_fine
+from ledger.rules.worth import money_left
 from ledger.wallets import Source
 
 _ZERO = Decimal(0)
-_EXACT = Decimal(1).scaleb(-12)
 
 Against = Literal["4000", "4910"]
 
@@ -137,9 +137,7 @@ def _owed(draw: CreditDraw, left: Decimal) -> Decimal:
     """The money owed for what is left of a draw's overage; the last of it takes the rest."""
     if not left or draw.overage is None:
         return _ZERO
-    if left == draw.shortfall:
-        return draw.overage
-    return (draw.overage * left / draw.shortfall).quantize(_EXACT, rounding=ROUND_HALF_UP)
+    return money_left(draw.overage, draw.shortfall, left)
 
 
 def _parts(draw_id: int) -> list[_Part]:

@@ -55,12 +55,18 @@ def content_hash(subject: Mapping[str, Any]) -> str:
 
 
 def same_person(one: str, two: str) -> bool:
-    """Whether two ids are one person's: case, width and space around them make no difference."""
+    """Whether two ids are one person's: case, width, space around them and what nobody sees make no difference."""
     return _person(one) == _person(two)
 
 
+_UNSEEN: Final = dict.fromkeys(
+    [0x00AD, 0x034F, 0x061C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+)
+"""Characters without width: soft hyphens, joiners, marks of direction."""
+
+
 def _person(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+    return unicodedata.normalize("NFKC", name).translate(_UNSEEN).strip().casefold()
 
 
 def _text(value: Any) -> str:

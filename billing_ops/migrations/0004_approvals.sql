@@ -6,10 +6,15 @@
 -- The transaction that approved it: an approval is used there or nowhere, so it can be neither kept nor expire.
 ALTER TABLE billing_ops_approval ADD COLUMN decided_xid xid8;
 
--- Case, width and space around a name do not make another person; nor does coming by another door.
+-- Case, width, space around a name and characters that nobody sees do not make another person; nor does coming by
+-- another door.
+CREATE FUNCTION approval_person(name text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT lower(btrim(regexp_replace(normalize(name, NFKC),
+        '[\u00AD\u034F\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFEFF]', '', 'g'), E' \t\r\n'))
+$$;
 ALTER TABLE billing_ops_approval ADD CONSTRAINT approval_by_another_person CHECK (
-    decided_by_id = ''
-    OR lower(btrim(normalize(decided_by_id, NFKC), E' \t\r\n')) <> lower(btrim(normalize(requested_by_id, NFKC), E' \t\r\n')));
+    decided_by_id = '' OR approval_person(decided_by_id) <> approval_person(requested_by_id));
 
 CREATE FUNCTION approval_may_become(before text, after text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT before = 'pending' AND after IN ('approved', 'rejected', 'withdrawn', 'expired', 'void')

@@ -44,7 +44,11 @@ SELECT * FROM (
       FROM ledger_entry e
       JOIN ledger_line o ON o.entry_id = e.reverses_id
       LEFT JOIN ledger_line l ON l.entry_id = e.id AND l.line_no = o.line_no
+      JOIN ledger_entry u ON u.id = e.reverses_id
      WHERE (l.account_id, l.side, l.amount) IS DISTINCT FROM (o.account_id, (-o.side)::smallint, o.amount)
+           -- the money of an expiry that is undone is what its units are worth now, to the last digit
+       AND (l.account_id = o.account_id AND l.side = -o.side AND u.event_type = 'credit.expired' AND u.fx_rate IS NOT NULL
+            AND l.unit ~ '^[A-Z]{3}$' AND abs(l.amount - o.amount) = 0.000000000001) IS NOT TRUE
     UNION ALL
     -- I8: one entry a key
     SELECT 'I8', source || ' ' || idempotency_key, 'has ' || count(*) || ' entries'
@@ -201,6 +205,11 @@ SELECT * FROM (
      WHERE g.money_code <> '' AND coalesce(m.normal_side * (m.debits - m.credits), 0)
            <> ledger_money_left(g.cost_basis, g.amount, b.normal_side * (b.debits - b.credits))
     UNION ALL
+    -- I10: no more credit was bought than was invoiced for credit
+    SELECT 'I10', 'account ' || a.id, 'bought for ' || sum(l.side * l.amount) || ' ' || a.unit || ' more than invoiced'
+      FROM ledger_account a JOIN ledger_line l ON l.account_id = a.id
+     WHERE a.code = '2050' GROUP BY a.id, a.unit HAVING sum(l.side * l.amount) > 0
+    UNION ALL
     -- I10: what a moved grant was given is what left the grant that it names
     SELECT 'I10', 'grant ' || g.from_grant_id, 'moved out ' || sum(out.amount) || ', arrived ' || sum(g.amount)
       FROM ledger_credit_grant g
@@ -213,7 +222,8 @@ SELECT * FROM (
     SELECT 'APPROVED', 'entry ' || e.id, CASE WHEN a.id IS NULL THEN 'has no approval' ELSE 'names approval ' || a.id
                  || ', ' || a.status || ' and used for ' || coalesce(nullif(a.used_for, ''), 'nothing') END
       FROM ledger_entry e
-      JOIN ledger_event_type t ON t.code = e.event_type
+      LEFT JOIN ledger_entry undone ON undone.id = e.reverses_id
+      JOIN ledger_event_type t ON t.code = coalesce(undone.event_type, e.event_type)
       LEFT JOIN billing_ops_approval a ON a.id = e.approval_id
      WHERE (e.approval_id IS NOT NULL OR t.needs_approval)
        AND (a.status = 'approved' AND a.used_for = 'entry:' || e.public_id

@@ -135,7 +135,7 @@ def test_approving_does_it_once_and_leaves_a_trail() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["ann", "Ann", " ann ", "ａｎｎ"])
+@pytest.mark.parametrize("name", ["ann", "Ann", " ann ", "ａｎｎ", "an\u200bn", "\u00adann", "ann\ufeff ", "\u202eann"])
 def test_who_asks_does_not_decide(name: str) -> None:
     row, self_again = ask(), Actor("user", name, "somebody")
     with pytest.raises(approving.OwnRequest):

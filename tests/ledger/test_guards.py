@@ -587,3 +587,13 @@ def test_a_period_is_closed_after_its_last_day(status: str) -> None:
 def test_the_books_zone_is_not_the_applications_to_change() -> None:
     with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
         sql("UPDATE ledger_book SET timezone = 'Pacific/Kiritimati'")
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -1])
+def test_an_entry_under_an_id_that_was_not_reserved(number: int) -> None:
+    """One day the sequence would come to it; and a seal cannot name what is after it."""
+    with refused("ledger_entry_id_reserved"):
+        raw_entry(id=number)
+    ahead = posting.reserve_entry_id() + 5
+    with refused("ledger_entry_id_reserved"):
+        raw_entry(id=ahead)

@@ -224,10 +224,13 @@ class TestGuards:
 
     def test_a_draw_settles_one_hold(self, kept: Hold) -> None:
         other = hold("i", "1")
-        made = draw("l", "1")
-        self.resolve(kept, "settled", "1", made.id)
-        with pytest.raises(IntegrityError, match="draw_id"), transaction.atomic():
-            self.resolve(other, "settled", "1", made.id)
+        made = settle(kept, "1").draw
+        with pytest.raises(IntegrityError), transaction.atomic():
+            self.resolve(other, "settled", "1", made.pk)
+
+    def test_a_hold_is_not_settled_by_a_draw_of_something_else(self, kept: Hold) -> None:
+        with refused("ledger_hold_draw"):
+            self.resolve(kept, "settled", "5", draw("l", "5").id)
 
     def test_a_hold_does_not_lapse_early(self, kept: Hold) -> None:
         with refused("ledger_hold_lapses"):
@@ -271,6 +274,23 @@ class TestGuards:
         with refused("ledger_hold_whole"):
             made = self.raw_hold(grant.wallet_id, "5")
             sql("INSERT INTO ledger_hold_allocation (hold_id, grant_id, amount) VALUES (%s, %s, 4)", made, grant.pk)
+
+    def test_what_is_checked_at_commit_is_not_checked_early_and_then_changed(self) -> None:
+        grant, other = give("p", "10"), give("q", "10")
+        with refused("ledger_hold_whole"):
+            made = self.raw_hold(grant.wallet_id, "4")
+            sql("INSERT INTO ledger_hold_allocation (hold_id, grant_id, amount) VALUES (%s, %s, 4)", made, grant.pk)
+            sql("SET CONSTRAINTS ALL IMMEDIATE")
+            sql("SET CONSTRAINTS ALL DEFERRED")
+            sql("INSERT INTO ledger_hold_allocation (hold_id, grant_id, amount) VALUES (%s, %s, 6)", made, other.pk)
+
+    def test_a_hold_of_nan_would_lift_the_floor(self) -> None:
+        grant = give("p", "10")
+        with refused("ledger_hold_number"):
+            self.raw_hold(grant.wallet_id, "NaN")
+        with refused("ledger_hold_allocation_number"):
+            made = self.raw_hold(grant.wallet_id, "1")
+            sql("INSERT INTO ledger_hold_allocation (hold_id, grant_id, amount) VALUES (%s, %s, 'NaN')", made, grant.pk)
 
     def test_a_hold_of_more_than_there_is(self) -> None:
         grant = give("p", "10")

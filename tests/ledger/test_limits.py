@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -24,7 +25,7 @@ from ledger.rules import limits, movements
 from ledger.rules.entries import InvalidEntry
 from ledger.rules.limits import Above, Allowed, Authority, Given, Limit, belongs_to
 from ledger.rules.terms import Terms
-from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, raw_entry, refused, sql
+from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, account, raw_entry, raw_lines, refused, sql
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.support.database import Database
 
@@ -453,6 +454,48 @@ def test_an_approval_is_for_its_customer_and_for_one_credit() -> None:
     with _entry_refused():
         _grant_by(row, "two")
     assert CreditGrant.objects.count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_any_holder")
+def test_an_approved_entry_does_not_give_the_amount_twice() -> None:
+    """Each of the two credits is exactly what was approved."""
+    row = ask()
+    with refused("ledger_grant_authorised"):
+        _decided(row)
+        names = [str(uuid4()), str(uuid4())]
+        accounts = [account("2010", customer="cus-1", dimension=name).pk for name in names]
+        entry = raw_entry(
+            lines=3, movement=movements.CREDIT_GRANTED, customer_key="cus-1", approval_id=row.pk, actor_type="user",
+            actor_id="ana", reason_code="outage",
+        )  # fmt: skip
+        raw_lines(
+            (entry, 1, account("4910").pk, "USD", 1, "800", None, None),
+            (entry, 2, accounts[0], "USD", -1, "400", 1, "400"),
+            (entry, 3, accounts[1], "USD", -1, "400", 1, "400"),
+        )
+        for name, number in zip(names, accounts, strict=True):
+            sql(
+                "INSERT INTO ledger_credit_grant (public_id, wallet_id, account_id, customer_key, unit, kind, amount,"
+                " kind_rank, priority, effective_at, scope, scope_rank, source_invoice, reason_code, reason_note,"
+                " currency, money_code, rolls_over, schedule_part, ticket, requested_by_type, requested_by_id,"
+                " idempotency_key, request, created_at, approval_id)"
+                " VALUES (%s, ledger_lock_wallet('cus-1', 'USD'), %s, 'cus-1', 'USD', 'goodwill', 400, 0, 50, %s, '{}',"
+                " 1, '', 'outage', '', '', '', false, '', '', 'user', 'ana', %s, '{}', %s, %s)",
+                name, number, AT, name, AT, row.pk,
+            )  # fmt: skip
+    assert not CreditGrant.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_limit_of_nan_is_none() -> None:
+    with refused("ledger_limit_number"):
+        sql(
+            "INSERT INTO ledger_credit_limit (role, unit, per_credit, per_agent_day, per_customer_30_days, valid_from,"
+            " set_at, set_by, reason) VALUES ('Support', 'USD', 'NaN', 'NaN', 'NaN', %s, %s, 'x', 'x')",
+            AT,
+            AT,
+        )
 
 
 @pytest.mark.django_db

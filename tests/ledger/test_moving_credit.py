@@ -13,7 +13,7 @@ from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.approval_kinds import Kind
 from billing_ops.models import Approval
-from ledger import balances, buying, crediting, moving, proofs, registering, transferring, voiding
+from ledger import balances, buying, crediting, moving, posting, proofs, registering, transferring, voiding
 from ledger.models import CreditGrant, Entry, Line
 from ledger.rules import movements
 from ledger.rules.terms import Terms
@@ -171,6 +171,16 @@ def test_a_transfer_by_raw_sql_needs_an_approval() -> None:
 
 
 @pytest.mark.django_db
+def test_a_transfer_is_not_undone_without_an_approval_either() -> None:
+    give("a", "10")
+    approved(asked("4"))
+    entry = Entry.objects.get(event_type=movements.CREDIT_TRANSFERRED)
+    with pytest.raises(posting.InvalidEntry) as caught:
+        posting.reverse(entry=entry, key="back", at=AT, actor=ROBOT, reason_code="test")
+    assert caught.value.details["rule"] == "ledger_entry_needs_approval"
+
+
+@pytest.mark.django_db
 def test_a_transfer_that_is_not_what_was_approved_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The act itself is bent: what it would write differs from the content that was approved."""
     give("a", "10")
@@ -201,8 +211,6 @@ def _bent(seen: str) -> Any:
 
 def bought(key: str = "k", *, price: str = "10", unit: str = "USD", amount: str = "", **other: Any) -> CreditGrant:
     """Credit that was paid for: the debt stands on 2050 first."""
-    from ledger import posting
-
     with transaction.atomic():
         posting.post(
             movement=movements.TOPUP_INVOICED, key=f"{key}:i", actor=ROBOT, at=AT, customer_key="cus-1",
@@ -228,6 +236,16 @@ def test_bought_credit_is_issued_once_and_its_money_leaves_the_debt() -> None:
     assert (units.cost_basis, units.rate, units.source_invoice) == (D(7), D("0.5"), "inv_1")
     assert balances.account_total(code="2050", unit="USD") == 0
     assert proofs.violations() == []
+
+
+@pytest.mark.django_db
+def test_no_more_is_bought_than_was_invoiced_for_credit() -> None:
+    bought()
+    with refused("ledger_grant_bought"):
+        buying.buy(
+            terms=Terms("cus-1", "paid", D("0.01"), "USD", "topup"), currency="USD", price=D("0.01"), rate=None,
+            source_invoice="inv_1", key="again", actor=ROBOT, at=AT,
+        )  # fmt: skip
 
 
 @pytest.mark.django_db

@@ -1,6 +1,7 @@
 """What a correction gives back: in reverse, once, never more than was drawn; whoever writes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from billing_ops.kit.errors import InvalidInput
 from ledger import balances, posting, proofs, registering, returning, voiding
 from ledger.draws import DrawNotFound
 from ledger.models import CreditReturn, CreditReturnAllocation, Entry
+from ledger.rules import movements
 from tests.ledger.books import AT, ROBOT, give, refused, spend, sql
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.ledger.test_drawing import draw, journal_of
@@ -164,9 +166,6 @@ class TestGuards:
         return int(made)
 
     def post(self, entry: int, amount: str, grant: Any) -> None:
-        from dataclasses import replace
-
-        from ledger.rules import movements
         from ledger.rules.movements import CreditUse
 
         lines = movements.credit_returned(
@@ -242,6 +241,24 @@ class TestGuards:
             entry = posting.reserve_entry_id()
             self.raw(made.id, "4", entry, grant=grant.pk, overage="3")
             self.post(entry, "1", grant)
+
+    def test_the_money_of_overage_without_its_amount(self) -> None:
+        give("p", "5")
+        made, entry = draw("k", "15", policy="overage"), posting.reserve_entry_id()
+        with pytest.raises(posting.InvalidEntry) as caught, transaction.atomic():  # noqa: PT012
+            sql(
+                "INSERT INTO ledger_credit_return (wallet_id, idempotency_key, draw_id, amount, overage, overage_money,"
+                " entry_id, reason_code, reason_note, ticket, actor_type, actor_id, returned_at)"
+                " SELECT wallet_id, 'raw', id, 0.01, 0.01, 10, %s, 'x', '', '', 'system', 'raw', %s"
+                " FROM ledger_credit_draw WHERE id = %s",
+                entry,
+                AT,
+                made.id,
+            )
+            lines = movements.credit_returned(customer_key="cus-1", unit="USD", uses=[], overage=D(10), currency="USD")
+            reserved = [replace(lines[0], reserved_id=entry), *lines[1:]]
+            posting.post(movement=movements.CREDIT_RETURNED, key="raw", lines=reserved, at=AT, actor=ROBOT)
+        assert caught.value.details["rule"] == "ledger_return_of_draw"
 
     def test_a_draw_that_was_given_back_is_not_reversed_and_the_other_way_round(self) -> None:
         give("p", "20")

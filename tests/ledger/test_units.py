@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_ops.kit.errors import InvalidInput
-from ledger import balances, crediting, proofs, registering, units, voiding
+from ledger import balances, crediting, drawing, posting, proofs, registering, returning, units, voiding
 from ledger.models import CreditGrant, Entry, Line, Unit, UnitRate
 from ledger.rules import movements, worth
 from tests.ledger.books import AT, ROBOT, account, raw_entry, raw_lines, refused, sql
@@ -248,6 +248,64 @@ def test_a_grant_that_was_given_names_no_grant_that_it_came_from(credits: Unit) 
     other = own("g", "10")
     with refused("ledger_grant_moved"):
         raw_grant(from_grant=other.pk)
+
+
+def test_units_do_not_leave_without_their_money_nor_money_without_units(credits: Unit) -> None:
+    grant = own("g", "10")
+    beside = account("2015", customer="cus-1", dimension=str(grant.public_id))
+    with refused("ledger_line_units_money"):
+        entry = raw_entry(movement=movements.CREDIT_EXPIRED)
+        raw_lines(
+            (entry, 1, grant.account_id, "credits", 1, "5", 2, "5"),
+            (entry, 2, account("9100", unit="credits").pk, "credits", -1, "5", None, None),
+        )
+    with refused("ledger_line_units_money"):
+        entry = raw_entry(movement=movements.CREDIT_EXPIRED)
+        raw_lines(
+            (entry, 1, beside.pk, "USD", 1, "0.1", 2, "0.2"),
+            (entry, 2, account("4910").pk, "USD", -1, "0.1", None, None),
+        )
+
+
+@pytest.mark.parametrize("numbers", [(7, 1, 5, 1), (7, 1, 5, 2), (7, 3, 4, 2), (13, 1, 7, 3)])
+def test_an_expiry_that_is_undone_after_something_came_back_keeps_the_proportion(
+    settings: Any, credits: Unit, numbers: tuple[int, int, int, int]
+) -> None:
+    amount, cost, used, back = numbers
+    settings.CREDIT_HOLDER_CHECK = ""
+    grant = own("g", str(amount), kind="paid", cost=D(cost), expires_at=AT + timedelta(hours=1))
+
+    def draw(key: str, units: int, *, hours: int, used_at: Any = None) -> Any:
+        at = AT + timedelta(hours=hours)
+        return drawing.draw(
+            customer_key="cus-1", unit="credits", amount=D(units), feature="", key=key, at=at, actor=ROBOT,
+            used_at=used_at,
+        )  # fmt: skip
+
+    made = draw("k", used, hours=0)
+    voiding.expire(grant=grant, at=AT + timedelta(hours=2), actor=ROBOT)
+    returning.give_back(
+        draw_id=made.id, amount=D(back), key="b", at=AT + timedelta(hours=3), actor=ROBOT, reason_code="over_counted"
+    )
+    assert draw("late", 1, hours=4, used_at=AT + timedelta(minutes=5)).outcome == "accepted"
+    assert money_of(grant) == worth.money_left(D(cost), D(amount), D(amount - used + back - 1))
+    assert proofs.violations() == []
+
+
+def test_a_draw_is_not_reversed_when_its_money_would_be_another_by_now(settings: Any, credits: Unit) -> None:
+    settings.CREDIT_HOLDER_CHECK = ""
+    own("g", "3", kind="paid", cost=D(1))
+    one, two = (
+        drawing.draw(customer_key="cus-1", unit="credits", amount=D(1), feature="", key=key, at=AT, actor=ROBOT)
+        for key in "ab"
+    )
+    terms: dict[str, Any] = {"at": AT, "actor": ROBOT, "reason_code": "test"}
+    with pytest.raises(posting.InvalidEntry) as caught:
+        posting.reverse(entry=Entry.objects.get(pk=one.entry_id or 0), key="u", **terms)
+    assert caught.value.details["rule"] == "ledger_line_units_money"
+    posting.reverse(entry=Entry.objects.get(pk=two.entry_id or 0), key="v", **terms)
+    returning.give_back(draw_id=one.id, amount=D(1), key="b", **terms)
+    assert proofs.violations() == []
 
 
 def test_the_money_of_units_stands_only_where_a_grant_says_so(credits: Unit) -> None:

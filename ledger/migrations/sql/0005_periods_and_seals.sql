@@ -193,6 +193,10 @@ BEGIN
             AND d.effective_on = (d.effective_at AT TIME ZONE b.timezone)::date
             AND d.effective_on >= p.starts_on AND d.effective_on < p.ends_before) IS NOT TRUE
      LIMIT 1;
+    IF NOT FOUND THEN -- an id that the sequence has yet to give would be in the way then; seals and roll-ups go up to it
+        SELECT n.id, 'ledger_entry_id_reserved' AS rule INTO bad FROM n
+         WHERE n.id < 1 OR n.id > (SELECT last_value FROM ledger_entry_id_seq) LIMIT 1;
+    END IF;
     IF NOT FOUND THEN
         SELECT n.id, 'ledger_entry_recorded_now' AS rule INTO bad FROM n
          WHERE (n.created_xid = pg_current_xact_id() AND n.recorded_at >= now() - interval '1 second'

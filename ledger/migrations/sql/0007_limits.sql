@@ -15,6 +15,10 @@ SELECT role, unit, per_credit, per_agent_day, per_customer_30_days, '2000-01-01 
        AS r (role, per_credit, per_agent_day, per_customer_30_days)
  CROSS JOIN (VALUES ('USD'), ('EUR'), ('GBP')) AS u (unit);
 
+-- NaN is greater than every number: a limit of it is none.
+ALTER TABLE ledger_credit_limit ADD CONSTRAINT ledger_limit_number
+    CHECK (per_credit <> 'NaN' AND per_agent_day <> 'NaN' AND per_customer_30_days <> 'NaN');
+
 CREATE FUNCTION ledger_limit_lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7262002';
 
 -- One agent's credits come one after the other.
@@ -86,6 +90,16 @@ BEGIN
        OR entry.approval_id IS DISTINCT FROM NEW.approval_id THEN
         PERFORM ledger_refuse('ledger_grant_by_its_actor', format('Grant %s and its entry name two givers.', NEW.id));
     END IF;
+    -- What was approved is one credit: an entry that issued several would give each the whole amount.
+    IF NEW.approval_id IS NOT NULL AND EXISTS (
+        SELECT FROM ledger_line mine
+          JOIN ledger_line other ON other.entry_id = mine.entry_id AND other.account_version = 1
+                                    AND other.account_id <> mine.account_id
+          JOIN ledger_account a ON a.id = other.account_id AND a.for_grant
+         WHERE mine.account_id = NEW.account_id AND mine.account_version = 1) THEN
+        PERFORM ledger_refuse('ledger_grant_authorised',
+            format('Credit grant %s is not all that its approved entry issues.', NEW.id));
+    END IF;
     IF NEW.requested_by_type IN ('user', 'api_key') AND NOT EXISTS (SELECT FROM ledger_limit_use WHERE grant_id = NEW.id)
        AND NOT EXISTS (
         SELECT FROM billing_ops_approval a
@@ -109,8 +123,8 @@ CREATE FUNCTION ledger_approval_kind(event_type text) RETURNS text LANGUAGE sql 
         WHEN 'credit.refunded' THEN 'credit.refund' END
 $$;
 
--- An entry that names an approval uses it, and one that needs an approval names it. Plain entries cost one look at the
--- kinds of the statement.
+-- An entry that names an approval uses it, and one that needs an approval names it; so does one that undoes an entry
+-- that needed it. Plain entries cost one look at the kinds of the statement.
 CREATE FUNCTION ledger_entry_approved() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -118,13 +132,16 @@ DECLARE
     wanted text;
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM (SELECT event_type, bool_or(approval_id IS NOT NULL) AS named FROM n GROUP BY event_type) kinds
+        SELECT FROM (SELECT event_type, bool_or(approval_id IS NOT NULL OR reverses_id IS NOT NULL) AS named
+                       FROM n GROUP BY event_type) kinds
           LEFT JOIN ledger_event_type t ON t.code = kinds.event_type
          WHERE kinds.named OR t.needs_approval) THEN
         RETURN NULL;
     END IF;
     FOR e IN SELECT n.id, n.public_id, n.event_type, n.customer_key, n.approval_id
-               FROM n JOIN ledger_event_type t ON t.code = n.event_type
+               FROM n
+               LEFT JOIN LATERAL (SELECT event_type FROM ledger_entry WHERE id = n.reverses_id OFFSET 0) undone ON true
+               JOIN ledger_event_type t ON t.code = coalesce(undone.event_type, n.event_type)
               WHERE n.approval_id IS NOT NULL OR t.needs_approval
     LOOP
         IF e.approval_id IS NULL THEN

@@ -18,8 +18,9 @@ CREATE UNLOGGED TABLE ledger_awaiting_entry (
 CREATE FUNCTION ledger_awaited_entry() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    -- Of this transaction: another's entry, not visible while it was posted, was compared with its own draws only.
     IF NOT EXISTS (SELECT FROM ledger_entry e JOIN ledger_event_type t ON t.code = e.event_type
-                    WHERE e.id = NEW.entry_id
+                    WHERE e.id = NEW.entry_id AND e.created_xid = pg_current_xact_id()
                       AND CASE WHEN NEW.gives_back THEN t.returns_credit ELSE t.draws_credit END) THEN
         PERFORM ledger_refuse(CASE WHEN NEW.gives_back THEN 'ledger_return_posted' ELSE 'ledger_draw_posted' END,
             format('Entry %s, under which credit was %s, is not posted as one that does.', NEW.entry_id,
@@ -70,6 +71,9 @@ DECLARE
     eligible boolean;
     whole boolean;
     entries bigint[];
+    low bigint;
+    high bigint;
+    rows bigint;
 BEGIN
     WITH g AS MATERIALIZED (
         SELECT x.* FROM (SELECT DISTINCT grant_id FROM n) used
@@ -83,15 +87,19 @@ BEGIN
           LEFT JOIN LATERAL (SELECT wallet_id, entry_id, used_at, feature, amount - shortfall AS took
                                FROM ledger_credit_draw WHERE id = n.draw_id OFFSET 0) d ON true
           LEFT JOIN g ON g.id = n.grant_id)
-    SELECT bool_and(w.fine), bool_and(w.whole), array_agg(DISTINCT w.entry_id) INTO eligible, whole, entries
+    SELECT bool_and(w.fine), bool_and(w.whole), array_agg(DISTINCT w.entry_id), min(w.draw_id), max(w.draw_id), sum(w.rows)
+      INTO eligible, whole, entries, low, high, rows
       FROM (SELECT bool_and(j.fine) AND min(j.entry_id) IS NOT NULL AS fine, sum(j.amount) = min(j.took) AS whole,
-                   min(j.entry_id) AS entry_id
+                   min(j.entry_id) AS entry_id, j.draw_id, count(*) AS rows
               FROM j GROUP BY j.draw_id) w;
     IF NOT eligible OR EXISTS (SELECT FROM ledger_entry WHERE id = ANY (entries)) THEN
         PERFORM ledger_refuse('ledger_allocation_eligible',
             'A draw takes only from grants of its wallet that are in force and in scope, and only before its entry.');
     END IF;
-    IF NOT whole THEN
+    -- No draw had some before: twice as many of one draw would stand for none of another.
+    IF NOT whole OR rows <> (SELECT count(*) FROM (SELECT draw_id FROM ledger_credit_draw_allocation
+                                                    WHERE draw_id BETWEEN low AND high OFFSET 0) a
+                              WHERE a.draw_id IN (SELECT n.draw_id FROM n)) THEN
         PERFORM ledger_refuse('ledger_allocation_whole', 'The allocations of a draw add up to what it took.');
     END IF;
     RETURN NULL;
@@ -159,7 +167,8 @@ CREATE TRIGGER ledger_return_allocation_guard AFTER INSERT ON ledger_credit_retu
     REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION ledger_return_allocation_guard();
 
 -- Lines ---------------------------------------------------------------------------------------------------------------
--- As before, and: draws are compared in one pass, with their overage; what is given back is accounted for by returns.
+-- As before, and: draws are compared in one pass, with their overage; what is given back is accounted for by returns;
+-- both concern one customer; and the money beside a company's own units keeps its proportion to what remains of them.
 
 CREATE OR REPLACE FUNCTION ledger_line_guard() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp
@@ -169,6 +178,7 @@ DECLARE
     fine boolean;
     draws boolean;
     returns boolean;
+    units boolean;
     bad record;
     entries bigint[];
     wrong bigint;
@@ -176,12 +186,14 @@ DECLARE
     high bigint;
 BEGIN
     -- All rules at once, for entries in one unit.
-    SELECT bool_and(w.fine), bool_or(w.draws), bool_or(w.returns) INTO fine, draws, returns FROM (
+    SELECT bool_and(w.fine), bool_or(w.draws), bool_or(w.returns), bool_or(w.units)
+      INTO fine, draws, returns, units FROM (
         SELECT bool_and(j.fine) AND sum(j.signed) = 0 AND coalesce(sum(j.signed) FILTER (WHERE j.memo), 0) = 0
                AND count(*) = min(j.line_count) AND min(j.line_no) = 1 AND max(j.line_no) = count(*) AS fine,
-               bool_or(j.draws_credit) AS draws, bool_or(j.returns_credit) AS returns
+               bool_or(j.draws_credit) AS draws, bool_or(j.returns_credit) AS returns, bool_or(j.units) AS units
           FROM (SELECT n.entry_id, n.line_no, n.unit, CASE n.side WHEN 1 THEN n.amount ELSE -n.amount END AS signed,
                        a.memo, e.line_count, t.draws_credit, t.returns_credit,
+                       a.code IN ('9110', '2005', '2015', '2025') AS units,
                        (a.unit = n.unit AND a.book_id = e.book_id AND a.status = 'open'
                         AND n.effective_on = e.effective_on
                         AND a.materialised = (n.account_version IS NOT NULL)
@@ -198,7 +210,7 @@ BEGIN
                   LEFT JOIN LATERAL (SELECT unit, book_id, status, materialised, decimals, code, for_grant, memo
                                        FROM ledger_account WHERE id = n.account_id OFFSET 0) a ON true) j
          GROUP BY j.entry_id, j.unit) w;
-    IF fine AND NOT draws AND NOT returns THEN
+    IF fine AND NOT draws AND NOT returns AND NOT units THEN
         RETURN NULL;
     END IF;
     SET LOCAL enable_hashjoin = off; -- until this function returns
@@ -224,9 +236,9 @@ BEGIN
               JOIN d ON d.id = x.draw_id GROUP BY 1, 2),
         posted AS MATERIALIZED (
             SELECT n.entry_id, n.account_id, n.unit, n.amount, n.side, a.for_grant,
-                   a.code = '1110' AND e.event_type = 'credit.drawn' AS owed
+                   a.code = '1110' AND e.event_type = 'credit.drawn' AS owed, nullif(a.customer_key, '') AS customer_key
               FROM n
-             CROSS JOIN LATERAL (SELECT for_grant, code FROM ledger_account WHERE id = n.account_id OFFSET 0) a
+             CROSS JOIN LATERAL (SELECT for_grant, code, customer_key FROM ledger_account WHERE id = n.account_id OFFSET 0) a
              CROSS JOIN LATERAL (SELECT event_type FROM ledger_entry WHERE id = n.entry_id OFFSET 0) e
              WHERE n.entry_id = ANY (entries))
         SELECT entry_id INTO wrong FROM (
@@ -246,6 +258,8 @@ BEGIN
                 UNION ALL
                 SELECT entry_id, overage_currency, -overage FROM d WHERE overage IS NOT NULL
             ) both_sides GROUP BY entry_id, unit HAVING sum(signed) <> 0
+            UNION ALL -- nobody's credit pays for another's use: that is a transfer
+            SELECT entry_id FROM posted GROUP BY entry_id HAVING min(customer_key) <> max(customer_key)
         ) violation LIMIT 1;
         SET LOCAL enable_hashjoin = off;
         IF wrong IS NOT NULL THEN
@@ -289,6 +303,10 @@ BEGIN
               FROM ledger_credit_return r LEFT JOIN ledger_credit_return_allocation al ON al.return_id = r.id
              WHERE r.entry_id = ANY (entries)
              GROUP BY r.id HAVING r.amount <> r.overage + coalesce(sum(al.amount), 0)
+            UNION ALL
+            SELECT n.entry_id FROM n JOIN ledger_account a ON a.id = n.account_id AND a.customer_key <> ''
+             WHERE n.entry_id = ANY (entries)
+             GROUP BY n.entry_id HAVING min(a.customer_key) <> max(a.customer_key)
         ) violation LIMIT 1;
         IF FOUND THEN
             PERFORM ledger_refuse('ledger_line_returned',
@@ -306,13 +324,40 @@ BEGIN
                   LEFT JOIN ledger_credit_draw_allocation t ON t.draw_id = d.id AND t.grant_id = back.grant_id
                  WHERE back.amount > coalesce(t.amount, 0))
             OR (SELECT sum(o.overage) > CASE WHEN d.overage IS NULL THEN 0 ELSE d.shortfall END
-                       OR sum(o.overage_money) > coalesce(d.overage, 0)
+                       OR sum(o.overage_money) <> coalesce(d.overage - ledger_money_left(d.overage, d.shortfall,
+                                                               d.shortfall - sum(o.overage)), 0)
                   FROM ledger_credit_return o WHERE o.draw_id = d.id)
             OR EXISTS (SELECT FROM ledger_entry u WHERE u.reverses_id = d.entry_id))
          LIMIT 1;
         IF FOUND THEN
             PERFORM ledger_refuse('ledger_return_of_draw',
                 format('Of draw %s more would be given back than it took.', wrong));
+        END IF;
+    END IF;
+    IF units THEN
+        -- What stands beside the quantity that is left after these lines; a grant that is not there yet is looked at
+        -- when it is written. Who moves the same grant at this moment meets its version.
+        SELECT g.public_id::text, g.money_code INTO bad
+          FROM (SELECT DISTINCT CASE WHEN a.dimension ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                     THEN a.dimension::uuid END AS public_id
+                  FROM n CROSS JOIN LATERAL (SELECT code, dimension FROM ledger_account WHERE id = n.account_id OFFSET 0) a
+                 WHERE a.code IN ('9110', '2005', '2015', '2025')) touched
+         CROSS JOIN LATERAL (SELECT * FROM ledger_credit_grant WHERE public_id = touched.public_id OFFSET 0) g
+         CROSS JOIN LATERAL (SELECT credits - debits AS net FROM ledger_balance WHERE account_id = g.account_id OFFSET 0) q
+          LEFT JOIN LATERAL (SELECT id FROM ledger_account
+                              WHERE customer_key = g.customer_key AND code = g.money_code
+                                AND dimension = g.public_id::text AND unit = g.currency OFFSET 0) a ON true
+          LEFT JOIN LATERAL (SELECT credits - debits AS net FROM ledger_balance WHERE account_id = a.id OFFSET 0) m ON true
+         CROSS JOIN LATERAL (SELECT coalesce(sum(-n.side * n.amount) FILTER (WHERE n.account_id = g.account_id), 0) AS units,
+                                    coalesce(sum(-n.side * n.amount) FILTER (WHERE n.account_id = a.id), 0) AS money
+                               FROM n) moved
+         WHERE g.money_code <> ''
+           AND coalesce(m.net, 0) + moved.money <> ledger_money_left(g.cost_basis, g.amount, q.net + moved.units)
+         LIMIT 1;
+        IF FOUND THEN
+            PERFORM ledger_refuse('ledger_line_units_money',
+                format('The money of credit %s on %s would not be that of what remains of it.', bad.public_id,
+                       bad.money_code));
         END IF;
     END IF;
     IF fine THEN
@@ -342,7 +387,8 @@ BEGIN
                 format('Of draw %s something was given back: it is not reversed whole.', wrong));
         END IF;
     END IF;
-    -- Not all is plain: reversals and entries across units are looked at rule by rule, and what is wrong is named.
+    -- Not all is plain: reversals and entries across units are looked at rule by rule, and what is wrong is named. The
+    -- money of an expiry that is undone is what its units are worth now: the last of its twelve digits may be another.
     WITH j AS MATERIALIZED (
         SELECT n.entry_id, n.line_no, n.unit, n.side * n.amount AS signed, a.memo, e.line_count, e.fx_rate,
                e.id IS NOT NULL AS has_entry, a.id IS NOT NULL AND a.unit = n.unit AS unit_agrees,
@@ -353,14 +399,16 @@ BEGIN
                    AS versioned,
                n.effective_on = e.effective_on AND a.book_id = e.book_id AND a.status = 'open' AS placed,
                e.reverses_id IS NULL OR (o.account_id = n.account_id AND o.unit = n.unit AND o.side = -n.side
-                   AND o.amount = n.amount) AS mirrors,
+                   AND (o.amount = n.amount OR u.event_type = 'credit.expired' AND n.unit ~ '^[A-Z]{3}$'
+                        AND u.fx_rate IS NOT NULL AND abs(o.amount - n.amount) = 0.000000000001)) AS mirrors,
                NOT a.for_grant OR n.side = 1 OR n.account_version = 1 OR t.returns_credit OR e.reverses_id IS NOT NULL
                    AS issued_once
           FROM n
           LEFT JOIN ledger_entry e ON e.id = n.entry_id
           LEFT JOIN ledger_event_type t ON t.code = e.event_type
           LEFT JOIN ledger_account a ON a.id = n.account_id
-          LEFT JOIN ledger_line o ON o.entry_id = e.reverses_id AND o.line_no = n.line_no)
+          LEFT JOIN ledger_line o ON o.entry_id = e.reverses_id AND o.line_no = n.line_no
+          LEFT JOIN ledger_entry u ON u.id = e.reverses_id)
     SELECT * INTO bad FROM (
         SELECT entry_id, line_no, CASE
                 WHEN NOT has_entry THEN 'ledger_line_entry'
@@ -401,6 +449,12 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_hold_resolution
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+
+-- NaN is greater than every number and equal to itself: held, it would lift the floor.
+ALTER TABLE ledger_hold ADD CONSTRAINT ledger_hold_number CHECK (amount <> 'NaN' AND asked <> 'NaN');
+ALTER TABLE ledger_hold_allocation ADD CONSTRAINT ledger_hold_allocation_number CHECK (amount <> 'NaN');
+ALTER TABLE ledger_credit_return ADD CONSTRAINT ledger_return_number
+    CHECK (amount <> 'NaN' AND overage <> 'NaN' AND overage_money <> 'NaN');
 
 CREATE FUNCTION ledger_hold_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
@@ -445,6 +499,11 @@ BEGIN
         PERFORM ledger_refuse('ledger_hold_eligible',
             'A hold keeps only grants of its wallet that are in force and in scope, from the moment it is made.');
     END IF;
+    -- Also at once: a check at commit can be had early, before more is added.
+    IF EXISTS (SELECT FROM (SELECT DISTINCT hold_id FROM n) touched JOIN ledger_hold h ON h.id = touched.hold_id
+                WHERE h.amount < (SELECT sum(amount) FROM ledger_hold_allocation WHERE hold_id = h.id)) THEN
+        PERFORM ledger_refuse('ledger_hold_whole', 'A hold is not what its allocations keep.');
+    END IF;
     PERFORM count(*) FROM ledger_lock_balances((
         SELECT array_agg(g.account_id) FROM n JOIN ledger_credit_grant g ON g.id = n.grant_id));
     UPDATE ledger_balance b SET held = b.held + m.amount
@@ -471,8 +530,9 @@ BEGIN
     IF EXISTS (SELECT FROM n JOIN ledger_hold h ON h.id = n.hold_id LEFT JOIN ledger_credit_draw d ON d.id = n.draw_id
                 WHERE n.draw_id IS NOT NULL
                   AND (d.wallet_id = h.wallet_id AND d.used_at = h.used_at AND d.amount - d.shortfall >= n.amount
-                       AND d.recorded_at >= h.recorded_at) IS NOT TRUE) THEN
-        PERFORM ledger_refuse('ledger_hold_draw', 'A hold is settled by a draw of its wallet that took as much.');
+                       AND d.recorded_at >= h.recorded_at
+                       AND d.idempotency_key = 'hold:' || h.public_id) IS NOT TRUE) THEN
+        PERFORM ledger_refuse('ledger_hold_draw', 'A hold is settled by its own draw, which took as much.');
     END IF;
     DELETE FROM ledger_hold_open o USING n WHERE o.hold_id = n.hold_id;
     PERFORM count(*) FROM ledger_lock_balances((

@@ -7,6 +7,10 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_
 CREATE TRIGGER ledger_never_removed BEFORE DELETE OR TRUNCATE ON ledger_credit_schedule
     FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
 
+ALTER TABLE ledger_unit_rate ADD CONSTRAINT ledger_unit_rate_number CHECK (rate <> 'NaN');
+ALTER TABLE ledger_credit_schedule ADD CONSTRAINT ledger_schedule_number
+    CHECK (amount <> 'NaN' AND rollover_min <> 'NaN' AND rollover_max <> 'NaN');
+
 -- A rate says what a company's own unit is worth in a currency.
 CREATE FUNCTION ledger_unit_rate_guard() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -70,6 +74,8 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT div(2 * cost * remaining * 1000000000000 + amount, 2 * amount) * 0.000000000001
 $$;
 
+CREATE FUNCTION ledger_bought_lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 7262005';
+
 -- At commit a grant has been issued by an entry, for exactly its amount, into an account of its own; in a company's own
 -- unit that entry put its cost on its money account; and a grant that was moved took it all from the grant it names.
 CREATE OR REPLACE FUNCTION ledger_grant_issued() RETURNS trigger LANGUAGE plpgsql
@@ -105,6 +111,27 @@ BEGIN
                AND a.unit = NEW.currency AND l.entry_id = issued.id), 0) THEN
         PERFORM ledger_refuse('ledger_grant_money',
             format('Credit grant %s: its entry did not put its cost on its money account.', NEW.id));
+    END IF;
+    -- What moved it before it was written was compared with nothing.
+    IF NEW.money_code <> '' AND NOT EXISTS (
+        SELECT FROM ledger_balance q
+         WHERE q.account_id = NEW.account_id
+           AND ledger_money_left(NEW.cost_basis, NEW.amount, q.credits - q.debits) = coalesce((
+                SELECT m.credits - m.debits FROM ledger_account a JOIN ledger_balance m ON m.account_id = a.id
+                 WHERE a.customer_key = NEW.customer_key AND a.code = NEW.money_code
+                   AND a.dimension = NEW.public_id::text AND a.unit = NEW.currency), 0)) THEN
+        PERFORM ledger_refuse('ledger_line_units_money',
+            format('The money of credit grant %s is not that of what remains of it.', NEW.id));
+    END IF;
+    IF issued.event_type = 'credit.bought' THEN
+        -- Credit is bought with what stands invoiced and unpaid; one after the other, or two would take it both.
+        PERFORM pg_advisory_xact_lock(ledger_bought_lock_class(), hashtext(NEW.customer_key));
+        IF EXISTS (SELECT FROM ledger_line paid JOIN ledger_account a ON a.id = paid.account_id AND a.code = '2050'
+                    WHERE paid.entry_id = issued.id
+                      AND (SELECT sum(l.side * l.amount) FROM ledger_line l WHERE l.account_id = a.id) > 0) THEN
+            PERFORM ledger_refuse('ledger_grant_bought',
+                format('Credit grant %s: more is bought than was invoiced for credit.', NEW.id));
+        END IF;
     END IF;
     IF issued.event_type NOT IN ('credit.transferred', 'credit.rolled_over') THEN
         IF NEW.from_grant_id IS NOT NULL THEN
