@@ -5,7 +5,7 @@ It shares no code with the ledger: its own burn order, rounding, rollover and cl
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ EXACT = Decimal("0.000000000001")
 RATE = Decimal("0.02")
 """What a unit of ``credits`` is worth in USD."""
 
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 EVERY = {"day": 1, "week": 7}
 
 
@@ -58,8 +59,7 @@ class Grant:
         return self.effective <= when and not over and (self.scope == () or feature in self.scope)
 
     def rank(self) -> tuple[Any, ...]:
-        never = self.expires is None
-        return (self.priority, never, self.expires or self.effective, self.kind == "paid", self.scope == (),
+        return (self.priority, self.expires or NEVER, self.kind == "paid", self.scope == (),
                 self.effective, self.pk)  # fmt: skip
 
 
