@@ -28,6 +28,7 @@ from tests.ledger.journals.case import Case, D
 _KIND = {"2000": "paid", "2010": "goodwill", "2020": "promotional", "9010": "promotional"}
 _KIND_OF_MONEY = {"2005": "paid", "2015": "goodwill", "2025": "promotional"}
 _PLENTY = D("10000")
+_RATE = D("0.02")
 
 
 class Scene:
@@ -52,11 +53,12 @@ class Scene:
         )
         openings: dict[str, tuple[LineSpec, ...]] = defaultdict(tuple)
         for code, customer, dimension, unit in wanted:
+            amount = _PLENTY * _RATE if code in _KIND_OF_MONEY else _PLENTY  # money stands in proportion to its units
             openings[dimension or code] += movements.opening_balance(
-                code=code, unit=unit, amount=_PLENTY, customer_key=customer, dimension=dimension
+                code=code, unit=unit, amount=amount, customer_key=customer, dimension=dimension
             )
         for name, lines in openings.items():
-            rate = D("0.02") if len({line.unit for line in lines}) > 1 else None
+            rate = _RATE if len({line.unit for line in lines}) > 1 else None
             self.post(Case(routes.OPENING_BALANCE, "30", f"{name} is there.", lines, rate, case.at - timedelta(days=1)))
 
     def post(self, case: Case) -> Entry:
@@ -89,7 +91,7 @@ class Scene:
         kind = _KIND.get(line.code) or (_KIND_OF_MONEY[money.code] if money else "included")
         worth: dict[str, Any] = {}
         if money:
-            worth = {"currency": money.unit, "rate": D("0.02"), "money_code": money.code, "cost_basis": money.amount}
+            worth = {"currency": money.unit, "rate": _RATE, "money_code": money.code, "cost_basis": money.amount}
         self.grants[line.dimension] = CreditGrant.objects.create(
             public_id=line.dimension,
             wallet_id=drawing.lock_wallet(line.customer_key, line.unit),
