@@ -110,8 +110,11 @@ def draw_item(*, item_id: int, at: datetime, actor: Actor, wait: bool = True) ->
             return 0  # another worker was faster
         made, whole = _draw(drawdowns.items().get(pk=item_id), customer, at=at, actor=actor, most=RETURNS_AT_ONCE)
         if whole:
-            DrawdownWork.objects.update_or_create(
-                item_id=item_id, defaults={"seen_events": found[0][1], "looked_at": at}
+            DrawdownWork.objects.bulk_create(
+                [DrawdownWork(item_id=item_id, seen_events=found[0][1], looked_at=at)],
+                update_conflicts=True,
+                unique_fields=["item"],
+                update_fields=["seen_events", "looked_at"],
             )
     return made
 

@@ -159,6 +159,8 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(
-            (Path(__file__).parent / "sql" / "0004_drawdown.sql").read_text(), reverse_sql=migrations.RunSQL.noop
+            (Path(__file__).parent / "sql" / "0004_drawdown.sql").read_text(),
+            "DROP FUNCTION drawdown_guard(), drawdown_explained(), usage_draw_guard(), usage_returned_by_usage(), "
+            "refuse_drawn_usage() CASCADE",
         ),
     ]

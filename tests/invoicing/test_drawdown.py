@@ -11,8 +11,8 @@ import pytest
 from billing_ops.models import FailedWork
 from invoicing import accruals, billing, drawdowns, drawing_down, previewing, proving
 from invoicing.models import Accrual, Drawdown, InvoiceLine
-from ledger import draws
-from ledger.models import CreditDraw
+from ledger import closing, draws
+from ledger.models import CreditDraw, Period
 from metering import ingesting
 from plans import subscribing
 from plans.models import Customer, SubscriptionItem
@@ -373,3 +373,44 @@ def test_a_backfill_reaches_a_period_of_long_ago(acme: Customer) -> None:
     assert facts()[0].used_at == NOON
     assert not InvoiceLine.objects.filter(kind="usage").exists()
     proven(much_later)
+
+
+def test_late_usage_of_a_closed_month_is_drawn_as_of_its_use_and_booked_in_the_open_one(acme: Customer) -> None:
+    credit("1.00", expires_at=MONTH_LATER)
+    passed(acme, MONTH_LATER)
+    tenth = MONTH_LATER + timedelta(days=9)
+    closing.close(period=Period.objects.get(starts_on="2025-01-01"), at=tenth, actor=TESTER)
+    told(1, time=NOON, at=tenth, generated=3_000)
+    draw(tenth)
+    (step,) = facts()
+    assert (step.drawn, step.overage, step.used_at) == (D(1), D(1), NOON)
+    assert (step.entry.effective_at, step.entry.occurred_at) == (MONTH_LATER, NOON)
+    assert billed(acme, FEBRUARY_LATER).amount_due.amount == 1
+    proven()
+
+
+def test_usage_that_no_new_batch_explains_counts_as_used_now(acme: Customer) -> None:
+    """A batch may commit after one with a higher id: its events are in the quantity and not behind the watermark."""
+    used(1, time=NOON, generated=2_000)
+    draw(NOON + HOUR)
+    Drawdown.objects.update(watermark=10**9)
+    used(2, time=NOON, generated=1_000)
+    draw(NOON + 2 * HOUR)
+    assert [one.used_at for one in facts()] == [NOON, NOON + 2 * HOUR]
+    assert steps()[1:] == [(D(1), D(0), D(1))]
+    Drawdown.objects.update(watermark=10**9)
+    told(3, time=NOON, at=MONTH_LATER + HOUR, generated=1_000)
+    draw(MONTH_LATER + HOUR)
+    assert facts()[2].used_at == MONTH_LATER - timedelta(microseconds=1), "the last moment of a period that is over"
+    proven()
+
+
+def test_a_new_period_is_looked_at_within_the_hour_without_any_usage(books: Any) -> None:
+    tiers = (Tier(D(10), D(1), D("2.50")), Tier(None, D(1)))
+    customer = join(publish("flat-tier", replace(TIERED, tiers=tiers, included_units=D(0))))
+    draw(MONTH_LATER - HOUR)
+    drafted(customer, MONTH_LATER)
+    assert draw(MONTH_LATER - timedelta(minutes=1)) == 0
+    assert draw(MONTH_LATER + timedelta(minutes=1)) == 1
+    assert [one.used_at for one in facts()] == [START, MONTH_LATER]
+    proven()
