@@ -17,12 +17,13 @@ from billing_ops.kit.periods import Period
 from invoicing import accruals, drawdowns
 from invoicing.models import Invoice
 from invoicing.rules import lines
-from ledger import balances
+from ledger import balances, holds
 from metering import usage
 from plans import catalog
 from plans.models import Customer, Price, Subscription, SubscriptionItem
 
 _INVOICES = 12
+_OTHER_UNITS = 6
 _GRANTS = 20
 _MOST_METERS = 4
 
@@ -88,6 +89,19 @@ class Standing:
         return self.stored.credits_total - self.stored.held - self.unbilled
 
 
+@dataclass(frozen=True)
+class OtherUnit:
+    """Credit in a company's own unit, or in a currency the customer is not billed in."""
+
+    unit: str
+    stored: balances.CustomerBalances
+
+    @property
+    def available(self) -> Decimal:
+        """What of it is not held."""
+        return self.stored.credits_total - self.stored.held
+
+
 def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything of one customer, in a number of queries that does not grow with their history."""
     at = clock.now()
@@ -108,6 +122,8 @@ def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
             balances.of(customer_key=customer.key, unit=customer.currency),
             accruals.unbilled(customer, at=at)[customer.currency],
         ),
+        "others": _others(customer),
+        "holds": holds.open_of(customer_key=customer.key),
         "uses": _uses(customer, present, at),
         "invoices": invoices,
         "more_invoices": len(invoices) == _INVOICES,
@@ -117,6 +133,12 @@ def customer_page(request: HttpRequest, pk: int) -> HttpResponse:
         "as_of": at,
     }
     return show(request, "console/customer.html", context)
+
+
+def _others(customer: Customer) -> list[OtherUnit]:
+    """What they hold in units other than the one they are billed in."""
+    units = [unit for unit in balances.units_of(customer_key=customer.key) if unit != customer.currency]
+    return [OtherUnit(unit, balances.of(customer_key=customer.key, unit=unit)) for unit in units[:_OTHER_UNITS]]
 
 
 def _acts(request: HttpRequest, customer: Customer, invoices: Sequence[Invoice]) -> list[Act]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from billing_ops.models import AuditEntry
 from ledger import journal
 from ledger.models import Entry
-from ledger.rules.movements import FEE_RECOGNISED, USAGE_ACCRUED
+from ledger.rules.movements import CREDIT_DRAWN, FEE_RECOGNISED, USAGE_ACCRUED
 
 _EACH = 25
 
@@ -23,11 +23,11 @@ class Happening:
 
 
 def happenings(customer_key: str) -> list[Happening]:
-    """The latest acts and journal entries of a customer. Daily accruals are left out: they are the usage itself."""
+    """The latest acts and journal entries of a customer. Accruals and draws are left out: they are the usage itself."""
     # A credit given or taken back is in the journal with its reason, ticket and note: it is told once.
     acts = AuditEntry.objects.filter(customer_key=customer_key).exclude(subject_type="credit_grant")[:_EACH]
     entries = Entry.objects.filter(customer_key=customer_key)
-    booked = journal.page_of(entries.exclude(event_type__in=[USAGE_ACCRUED, FEE_RECOGNISED]), limit=_EACH)
+    booked = journal.page_of(entries.exclude(event_type__in=[USAGE_ACCRUED, FEE_RECOGNISED, CREDIT_DRAWN]), limit=_EACH)
     found = [
         Happening(
             act.at,

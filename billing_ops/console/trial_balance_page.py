@@ -53,12 +53,13 @@ class ExportForm(forms.Form):
 def trial_balance_page(request: HttpRequest) -> HttpResponse:
     """Debits and credits of every code in one unit, and whether customers' accounts add up to theirs."""
     units = sorted(Account.objects.values_list("unit_id", flat=True).distinct())
-    form = TrialBalanceForm(request.GET)
+    usual = "USD" if "USD" in units else next(iter(units), "")
+    form = TrialBalanceForm({**request.GET.dict(), "unit": request.GET.get("unit") or usual})
     choice = form.fields["unit"]
     assert isinstance(choice, forms.ChoiceField)
     choice.choices = [(unit, unit) for unit in units]
     chosen = form.cleaned_data if form.is_valid() else {}
-    unit = chosen.get("unit") or ("USD" if "USD" in units else next(iter(units), ""))
+    unit = chosen.get("unit") or usual
     lines = balances.trial_balance(
         unit=unit, until=_midnight_after(chosen.get("until")), known=end_of(chosen.get("known"))
     )

@@ -1,4 +1,4 @@
-"""Who is in the demo: plans and a dozen customers, as data."""
+"""Who is in the demo: plans and fourteen customers, as data."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -7,6 +7,9 @@ from plans.rules.prices import Tier
 from plans.rules.specs import PriceSpec, VersionSpec
 
 CONTEXT, GENERATED = "context-tokens", "generated-tokens"
+
+
+OSPREY, WREN = "osprey", "wren"
 
 
 def _tokens(*, included: int, first: str, bulk: str, generated: str) -> tuple[PriceSpec, ...]:
@@ -47,6 +50,30 @@ PLANS: dict[str, tuple[str, VersionSpec]] = {
             prices=(
                 _fee("500"),
                 *_tokens(included=25_000_000, first="0.0000025", bulk="0.0000018", generated="0.000012"),
+            ),
+        ),
+    ),
+    "prepaid": (
+        "Prepaid",
+        VersionSpec(
+            currency="USD",
+            prices=(
+                PriceSpec(
+                    key="context",
+                    name="Context tokens",
+                    model="per_unit",
+                    unit_amount=Decimal("0.0000035"),
+                    meter=CONTEXT,
+                    settlement="drawdown",
+                ),
+                PriceSpec(
+                    key="generated",
+                    name="Generated tokens",
+                    model="per_unit",
+                    unit_amount=Decimal("0.000017"),
+                    meter=GENERATED,
+                    settlement="drawdown",
+                ),
             ),
         ),
     ),
@@ -110,5 +137,10 @@ CAST: tuple[Member, ...] = (
     Member("lumen", "Lumen & Daughters", "pro-eur", 25, 14, "contabilita@lumen.example",
            time_zone="Europe/Rome", address={"line1": "Via Roma 3", "city": "Torino", "postal_code": "10121",
                                              "country": "IT", "tax_id": "IT01234567890"}),
+    Member(OSPREY, "Osprey Voice Inc.", "prepaid", 6, 45, "ops@ospreyvoice.example",
+           address=_us("17 Quay St", "Portland", "ME", "04101")),
+    Member(WREN, "Wren Studio", "pro", 9, 12, "studio@wren.example", card="pm_card_mastercard",
+           time_zone="America/Chicago", address=_us("640 Olive St", "St. Louis", "MO", "63101")),
 )  # fmt: skip
-"""Copperfield's card fails; Kestrel's promotional credits run out; Juniper got a goodwill credit."""
+"""Copperfield's card fails; Kestrel's promotional credits run out; Juniper got a goodwill credit; Osprey pays before it
+uses, and tops up by itself; Wren gets the company's own credits every month and draws them day by day."""

@@ -13,14 +13,15 @@ from typing import cast
 from django.conf import settings
 from moneyed import EUR, USD, Money
 
-from billing_ops.demo import traffic
+from billing_ops.demo import prepaid, traffic
 from billing_ops.demo.cast import CAST, CONTEXT, GENERATED, PLANS, Member
 from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor, system
 from billing_ops.kit.periods import add_months
 from billing_ops.models import Approval
 from invoicing import billing
-from ledger import approved, crediting
+from ledger import approved, closing, crediting, rolling_up, sealing
+from ledger.models import Period
 from ledger.rules.limits import Above, Authority
 from ledger.rules.terms import Asked, terms_of
 from metering import aggregating, defining, ingesting
@@ -50,6 +51,8 @@ def play(*, until: datetime, say: Callable[[str], None]) -> None:
         day = end
     billing.accrue_all(at=until, actor=DEMO)
     _one_waits(until)
+    prepaid.begin_a_hold(until, DEMO)
+    _books(begin, until)
     _stripe_clock(None)
 
 
@@ -63,6 +66,7 @@ def _play_day(begin: datetime, day: datetime, end: datetime) -> None:
     _credits(begin, day, end)
     while aggregating.advance(at=end).batches:
         pass
+    prepaid.play_day(begin, day, end, DEMO)
     if day.weekday() == 0:
         billing.accrue_all(at=end, actor=DEMO)
     billing.run(until=end, at=end, actor=DEMO)
@@ -172,6 +176,17 @@ def _one_waits(at: datetime) -> None:
         "note": "Charged twice for the same month before they moved to us; they have the statement.",
     }
     _ask(asked, "demo-waits", at - timedelta(hours=5))
+
+
+def _books(begin: datetime, until: datetime) -> None:
+    """The first month is closed, the second softly; the journal is rolled up and sealed."""
+    second = add_months(begin, 1, anchor_day=1)
+    for start, act in ((begin, closing.close), (second, closing.soft_close)):
+        period = Period.objects.filter(starts_on=start.date()).first()
+        if period is not None and add_months(start, 1, anchor_day=1) <= until:
+            act(period=period, at=until, actor=_APPROVER)
+    rolling_up.roll_up()
+    sealing.seal(at=until)
 
 
 def _stripe_clock(instant: datetime | None) -> None:

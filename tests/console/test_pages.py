@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,32 @@ def test_the_customer_page_asks_the_same_however_much_happened(desk: "Desk", as_
             key=f"more-{number}",
         )  # fmt: skip
     assert _queries(browser, url) == before
-    assert before <= 42
+    assert before <= 44
+
+
+def test_the_customer_page_shows_other_units_and_open_holds(desk: "Desk", as_role: AsRole) -> None:
+    from ledger import crediting, holding, registering
+    from tests.support.billing import TESTER
+
+    registering.register(code="voices", actor=TESTER, at=desk.now)
+    crediting.grant(
+        customer_key="acme", kind="included", unit="voices", amount=Decimal(500), reason_code="trial", actor=TESTER,
+        at=desk.now, key="voices",
+    )  # fmt: skip
+    holding.reserve(
+        customer_key="acme", unit="voices", amount=Decimal("12.5"), feature="choir", key="job", at=desk.now,
+        expires_at=desk.now + timedelta(hours=1), actor=TESTER, usage_ref="job-7731",
+    )  # fmt: skip
+    page = as_role("support").get(f"/console/customers/{desk.acme.pk}/").content.decode()
+    others = page[page.index("Credit in other units") : page.index("Open hold")]
+    assert [cell in others for cell in ("500 voices", "12.5 voices", "487.5 voices")] == [True] * 3
+    held = page[page.index("Open hold</th>") :]
+    assert [cell in held for cell in ("12.5 voices", "job-7731", "choir")] == [True] * 3
+
+
+def test_the_trial_balance_names_the_unit_that_it_shows(desk: "Desk", as_role: AsRole) -> None:
+    page = as_role("finance").get("/console/trial-balance/").content.decode()
+    assert '<option value="USD" selected>' in page
 
 
 def test_the_customer_page_keeps_balances_apart(quiet_desk: "Desk", as_role: AsRole) -> None:

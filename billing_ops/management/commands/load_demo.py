@@ -1,4 +1,4 @@
-"""``manage.py load_demo``: three months of a dozen customers, and a login for each role. Once; again it resumes."""
+"""``manage.py load_demo``: three months of fourteen customers, and a login for each role. Once; again it resumes."""
 
 import os
 from typing import Any
@@ -18,7 +18,7 @@ PEOPLE = (
 
 
 class Command(BaseCommand):
-    help = "Load the demo: a dozen customers with three months of history, and a login for each role."
+    help = "Load the demo: fourteen customers with three months of history, and a login for each role."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.BILLING_ENV == "production":
