@@ -11,15 +11,22 @@ from typing import Any
 from django.db import connection, transaction
 
 from ledger import proofs, sealing
-from ledger.models import Seal
+from ledger.models import AccountCode, EventType, Seal
 from ledger.proofs import Violation
 from ledger.queries import statement
 from ledger.rules import merkle
+from ledger.rules.chart import CHART
+from ledger.rules.routes import ROUTES
 from ledger.rules.seals import FIRST, ids_of
 
 Progress = Callable[[str], None]
 
 _AT_ONCE = 2_000
+_OF_A_CODE = (
+    "category", "normal_side", "materialised", "exact", "floor", "memo", "takes_customer", "dimension",
+    "dimension_required",
+)  # fmt: skip
+_OF_A_TYPE = ("draws_credit", "returns_credit", "adjusts", "needs_approval")
 _NAMED = 20
 """So many entries of one seal are named; more of them are counted."""
 
@@ -56,13 +63,33 @@ def verify(*, expect_head: str = "", limit: int = 1000, progress: Progress = lam
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         progress("recomputing the invariants from the lines")
-        found = proofs.violations(limit=limit)
+        found = _chart()
+        found += proofs.violations(limit=limit)
         found += chain(expect_head=expect_head, progress=progress)
         totals = sealing.totals()
         head = sealing.head()
         return Verdict(
             tuple(found), totals["seals"], head.hash if head else "", totals["entries"] or 0, sealing.waiting()
         )
+
+
+def _chart() -> list[Violation]:
+    """The chart and the routes in the database that are not those of the rules: every guard goes by them."""
+    codes = {row.code: [getattr(row, name) for name in _OF_A_CODE] for row in AccountCode.objects.all()}
+    types = {
+        row.code: [row.allowed_debit, row.allowed_credit, *(getattr(row, name) for name in _OF_A_TYPE)]
+        for row in EventType.objects.all()
+    }
+    wanted_codes = {row.code: [getattr(row, name) for name in _OF_A_CODE] for row in CHART}
+    wanted_types = {
+        row.code: [list(row.debits), list(row.credits), *(getattr(row, name) for name in _OF_A_TYPE)] for row in ROUTES
+    }
+    return [
+        Violation("CHART", f"{noun} {code}", "is not what the rules say of it")
+        for noun, stored, wanted in (("account code", codes, wanted_codes), ("event type", types, wanted_types))
+        for code in sorted(stored.keys() | wanted.keys())
+        if stored.get(code) != wanted.get(code)
+    ]
 
 
 def chain(*, expect_head: str = "", progress: Progress = lambda text: None) -> list[Violation]:

@@ -6,10 +6,15 @@ SELECT e.id, json_build_array('entry', 1, e.public_id, e.book_id, e.source, e.id
     (extract(epoch FROM e.effective_at) * 1000000)::bigint, e.effective_on,
     (extract(epoch FROM e.occurred_at) * 1000000)::bigint, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
     e.period_id, e.line_count, e.reverses_id, e.customer_key, e.invoice_ref, e.grant_ref, e.stripe_ref,
-    e.batch_ref, e.actor_type, e.actor_id, e.reason_code, e.reason_note, e.ticket, e.approval_id, e.fx_rate,
-    e.metadata, lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
+    e.batch_ref, e.actor_type, e.actor_id, e.reason_code, e.reason_note, e.ticket, e.approval_id,
+    approvals.what_was_decided, e.fx_rate, e.metadata, lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
   FROM unnest(%(ids)s::bigint[]) AS wanted (id)
   JOIN ledger_entry e ON e.id = wanted.id
+  LEFT JOIN LATERAL (
+    SELECT json_build_array(y.kind, y.content_hash, y.requested_by_type, y.requested_by_id, y.decided_by_type,
+                            y.decided_by_id, (extract(epoch FROM y.decided_at) * 1000000)::bigint, y.used_for)
+               AS what_was_decided
+      FROM billing_ops_approval y WHERE y.id = e.approval_id) approvals ON true
  CROSS JOIN LATERAL (
     SELECT json_agg(json_build_array(l.line_no, l.account_id, a.book_id, a.code, a.customer_key, a.dimension,
                                      a.unit, l.unit, l.side, l.amount, l.account_version, l.balance_after,
@@ -22,12 +27,14 @@ SELECT e.id, json_build_array('entry', 1, e.public_id, e.book_id, e.source, e.id
                                      g.currency, g.rate, g.money_code, g.from_grant_id, g.schedule_id,
                                      g.schedule_period, g.schedule_part, g.rolls_over, g.source_invoice, g.reason_code,
                                      g.reason_note, g.ticket, g.requested_by_type, g.requested_by_id, g.approval_id,
-                                     g.idempotency_key) ORDER BY g.id) AS all_of_them
+                                     g.idempotency_key,
+                                     (extract(epoch FROM g.created_at) * 1000000)::bigint)
+                     ORDER BY g.id) AS all_of_them
       FROM ledger_line l JOIN ledger_credit_grant g ON g.account_id = l.account_id
      WHERE l.entry_id = e.id AND l.account_version = 1) grants
  CROSS JOIN LATERAL (
     SELECT json_agg(json_build_array(w.customer_key, w.unit, d.idempotency_key, d.ref, d.feature, d.usage_ref, d.amount,
-                                     d.shortfall, d.overage, d.overage_currency, d.outcome,
+                                     d.shortfall, d.overage, d.overage_currency, d.outcome, d.policy,
                                      (extract(epoch FROM d.used_at) * 1000000)::bigint, taken.all_of_them)
                     ORDER BY d.id) AS all_of_them
       FROM ledger_credit_draw d

@@ -86,6 +86,41 @@ SELECT * FROM (
        AND (a.kind = 'period.reopen' AND a.status = 'approved' AND a.subject ->> 'period' = c.period_id::text
             AND a.used_for = 'period:' || c.period_id AND lower(a.decided_by_id) <> lower(a.requested_by_id)) IS NOT TRUE
     UNION ALL
+    SELECT 'PERIOD', 'period ' || p.id, 'is not the calendar month, or not the closing, that it was'
+      FROM ledger_period p
+      LEFT JOIN LATERAL (SELECT * FROM ledger_period_change WHERE period_id = p.id ORDER BY id DESC LIMIT 1) c ON true
+     WHERE p.starts_on <> date_trunc('month', p.starts_on)::date
+        OR p.ends_before <> (p.starts_on + interval '1 month')::date
+        OR p.closed_at IS DISTINCT FROM CASE WHEN c.to_status <> 'open' THEN c.at END
+    UNION ALL
+    -- CHART: what an account is follows from its code and unit, and its floor is its code's
+    SELECT 'CHART', 'account ' || a.id, 'is not what its code ' || a.code || ' and its unit ' || a.unit || ' make it'
+      FROM ledger_account a
+      LEFT JOIN ledger_account_code c ON c.code = a.code
+      LEFT JOIN ledger_unit u ON u.code = a.unit
+      LEFT JOIN ledger_balance b ON b.account_id = a.id
+     WHERE (a.normal_side = c.normal_side AND a.materialised = c.materialised AND a.memo = c.memo
+            AND a.for_grant = (c.dimension = 'grant') AND (a.customer_key <> '') = c.takes_customer
+            AND a.decimals = CASE WHEN c.exact THEN 12 ELSE u.posting_scale END
+            AND a.materialised = (b.account_id IS NOT NULL)) IS NOT TRUE
+        OR b.account_id IS NOT NULL
+           AND (b.normal_side, b.min_available) IS DISTINCT FROM (a.normal_side, c.floor)
+    UNION ALL
+    SELECT 'CHART', 'unit ' || code, 'is no ' || kind || ' unit of ' || posting_scale || ' decimals'
+      FROM ledger_unit
+     WHERE (kind = 'fiat') <> (code ~ '^[A-Z]{3}$') OR kind = 'fiat' AND posting_scale <> ledger_currency_scale(code)
+    UNION ALL
+    -- ROUTED: each line is of its account's unit and scale, and its entry may send money there
+    SELECT 'ROUTED', 'entry ' || l.entry_id || ' line ' || l.line_no, e.event_type || ' does not '
+                     || CASE l.side WHEN 1 THEN 'debit ' ELSE 'credit ' END || l.amount || ' ' || l.unit || ' to ' || a.code
+      FROM ledger_line l
+      JOIN ledger_entry e ON e.id = l.entry_id
+      LEFT JOIN ledger_account a ON a.id = l.account_id
+      LEFT JOIN ledger_event_type t ON t.code = e.event_type
+     WHERE (a.unit = l.unit AND l.amount > 0 AND l.amount = round(l.amount, a.decimals) AND l.effective_on = e.effective_on
+            AND (e.reverses_id IS NOT NULL
+                 OR a.code = ANY (CASE l.side WHEN 1 THEN t.allowed_debit ELSE t.allowed_credit END))) IS NOT TRUE
+    UNION ALL
     -- I11: customers' accounts add up to the control totals, which the unstored side of the books gives
     SELECT 'I11', code || ' ' || unit, 'accounts ' || stored || ', lines ' || control
       FROM (SELECT a.code, a.unit, sum(b.debits - b.credits) AS stored, sum(coalesce(s.net, 0)) AS control
@@ -174,12 +209,25 @@ SELECT * FROM (
       FULL JOIN ledger_hold_open o ON o.hold_id = h.id
      WHERE h.id IS NULL OR o.hold_id IS NULL
     UNION ALL
-    -- I6: a hold is settled for no more than it keeps, by a draw that took as much
+    -- I5: a hold is one wallet's, keeps that wallet's grants, and is open until its own end
+    SELECT 'I5', 'hold ' || h.id, 'is of another wallet or time than what it keeps'
+      FROM ledger_hold h
+      LEFT JOIN ledger_hold_open o ON o.hold_id = h.id
+     WHERE (o.wallet_id, o.expires_at) IS DISTINCT FROM (h.wallet_id, h.expires_at) AND o.hold_id IS NOT NULL
+        OR EXISTS (SELECT FROM ledger_hold_allocation al LEFT JOIN ledger_credit_grant g ON g.id = al.grant_id
+                    WHERE al.hold_id = h.id
+                      AND (g.wallet_id = h.wallet_id AND h.used_at >= g.effective_at
+                           AND h.used_at < coalesce(g.expires_at, 'infinity')
+                           AND (g.scope = '{}' OR h.feature = ANY (g.scope))) IS NOT TRUE)
+    UNION ALL
+    -- I6: a hold is settled for no more than it keeps, by its own draw that took as much
     SELECT 'I6', 'hold ' || r.hold_id, 'settled ' || r.amount || ' of ' || coalesce(h.amount, 0)
       FROM ledger_hold_resolution r
       LEFT JOIN ledger_hold h ON h.id = r.hold_id
       LEFT JOIN ledger_credit_draw d ON d.id = r.draw_id
-     WHERE (r.amount <= h.amount AND (r.draw_id IS NULL OR d.amount - d.shortfall >= r.amount)) IS NOT TRUE
+     WHERE (r.amount <= h.amount AND (r.draw_id IS NULL OR d.amount - d.shortfall >= r.amount)
+            AND (r.draw_id IS NULL OR d.idempotency_key = 'hold:' || h.public_id AND d.wallet_id = h.wallet_id)
+            AND (r.kind <> 'lapsed' OR r.resolved_at >= h.expires_at)) IS NOT TRUE
     UNION ALL
     -- I10: a grant is what remains of it and what was used, expired and voided, exactly
     SELECT 'I10', 'grant ' || g.id, 'granted ' || g.amount || ', remaining ' || (b.normal_side * (b.debits - b.credits))
@@ -239,8 +287,12 @@ SELECT * FROM (
       JOIN ledger_entry e ON e.id = l.entry_id AND e.event_type = 'credit.granted'
       LEFT JOIN ledger_limit_use u ON u.grant_id = g.id
      WHERE g.requested_by_type IN ('user', 'api_key') AND g.approval_id IS NULL
-       AND g.recorded_at > (SELECT min(recorded_at) FROM ledger_credit_limit)
-       AND (u.amount, u.unit, u.agent_id) IS DISTINCT FROM (g.amount, g.unit, g.requested_by_id)
+       AND e.recorded_at > (SELECT min(recorded_at) FROM ledger_credit_limit)
+       AND ((u.amount, u.unit, u.agent_type, u.agent_id, u.customer_key, u.given_at)
+            IS DISTINCT FROM (g.amount, g.unit, g.requested_by_type, g.requested_by_id, g.customer_key, g.created_at)
+            OR g.created_at <> e.effective_at
+            OR g.amount > ALL (SELECT m.per_credit FROM ledger_credit_limit m
+                                WHERE m.role = u.role AND m.unit = u.unit AND m.valid_from <= u.given_at))
     UNION ALL
     -- ROLLUP: the roll-ups are what the rolled-up lines add up to, by account and by code
     SELECT 'ROLLUP', 'account ' || account_id || ' ' || effective_on || ' written ' || recorded_on,

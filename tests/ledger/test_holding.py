@@ -14,6 +14,7 @@ from ledger import balances, holding, posting, proofs, voiding
 from ledger.models import Balance, CreditDraw, Hold, HoldAllocation, HoldResolution, OpenHold
 from ledger.rules.draws import InvalidDraw
 from tests.ledger.books import AT, ROBOT, give, refused, sql
+from tests.ledger.tamper import unguarded
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.ledger.test_drawing import draw, journal_of
 from tests.support.database import Database
@@ -366,6 +367,28 @@ def _take_all_raw(kept: Hold) -> None:
         )
     except posting.Overdraft as error:
         raise posting.InvalidEntry(str(error)) from error
+
+
+class TestTampering:
+    """As the superuser, past every guard."""
+
+    @pytest.mark.parametrize(
+        ("edit", "rule"),
+        [
+            ("UPDATE ledger_hold_open SET expires_at = expires_at + interval '1 day'", "I5"),
+            ("UPDATE ledger_hold SET used_at = used_at - interval '1 year'", "I5"),
+            ("UPDATE ledger_hold_resolution SET hold_id = (SELECT max(id) FROM ledger_hold)", "I6"),
+            ("UPDATE ledger_balance SET held = 0", "I5"),
+        ],
+    )
+    def test_it_is_named(self, fresh_db: Database, edit: str, rule: str) -> None:
+        give("p", "10")
+        settle(hold("h", "3"), "2")
+        hold("i", "3")
+        assert proofs.violations() == []
+        with unguarded(fresh_db) as admin:
+            admin.execute(edit)
+        assert rule in {found.rule for found in proofs.violations()}
 
 
 class TestRaces:

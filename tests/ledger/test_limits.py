@@ -18,7 +18,7 @@ from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.approvals import OWN_DOMAIN, SPLITTING
 from billing_ops.models import Approval, AuditEntry
-from ledger import approved, crediting, limiting, posting
+from ledger import approved, crediting, limiting, posting, proofs
 from ledger.limiting import AboveLimit
 from ledger.models import CreditGrant, CreditLimit, Entry, LimitUse
 from ledger.rules import limits, movements
@@ -26,6 +26,7 @@ from ledger.rules.entries import InvalidEntry
 from ledger.rules.limits import Above, Allowed, Authority, Given, Limit, belongs_to
 from ledger.rules.terms import Terms
 from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, account, raw_entry, raw_lines, refused, sql
+from tests.ledger.tamper import unguarded
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.support.database import Database
 
@@ -581,3 +582,14 @@ def test_the_trigger_alone_keeps_the_limit_however_many_come_at_once(
     made = [one for one in answers if isinstance(one, CreditGrant)]
     others = {posting.violated_rule(one) for one in answers if not isinstance(one, CreditGrant)}
     assert (len(made), others) == (8, {"ledger_limit_per_agent_day"})
+
+
+@pytest.mark.parametrize(
+    "edit", ["given_at = given_at - interval '2 days'", "agent_type = 'api_key'", "role = 'Nobody'"]
+)
+def test_what_counts_is_verified(fresh_db: Database, edit: str) -> None:
+    give("a", "5")
+    assert proofs.violations() == []
+    with unguarded(fresh_db) as admin:
+        admin.execute(f"UPDATE ledger_limit_use SET {edit}")
+    assert [found.rule for found in proofs.violations()] == ["LIMITED"]

@@ -281,6 +281,17 @@ EDITS: dict[str, tuple[str, str]] = {
         verifying.ENTRY_ADDED,
     ),
     "a balance": ("UPDATE ledger_balance SET credits = credits + 1", "I3"),
+    "a floor": ("UPDATE ledger_balance SET min_available = -1000 WHERE min_available = 0", "CHART"),
+    "the chart": ("UPDATE ledger_account_code SET floor = NULL WHERE code = '9010'", "CHART"),
+    "the decimals of an account": ("UPDATE ledger_account SET decimals = 2 WHERE code = '1110'", "CHART"),
+    "the decimals of a currency": ("UPDATE ledger_unit SET posting_scale = 5 WHERE code = 'USD'", "CHART"),
+    "where money may go": (
+        "UPDATE ledger_event_type SET allowed_debit = '{1000}' WHERE code = 'usage.accrued'",
+        "CHART",
+    ),
+    "that money went where it may not": ("UPDATE ledger_entry SET event_type = 'payment.fee' WHERE id = 1", "ROUTED"),
+    "the days of a period": ("UPDATE ledger_period SET starts_on = starts_on + 1 WHERE id = 1", "PERIOD"),
+    "who decided": ("UPDATE billing_ops_approval SET decided_by_id = 'zoe'", verifying.CHANGE_EDITED),
     "a period": ("UPDATE ledger_period SET status = 'open', closed_at = NULL WHERE status = 'closed'", "PERIOD"),
     "when an entry was recorded": (
         "UPDATE ledger_entry SET recorded_at = (SELECT max(recorded_at) FROM ledger_period_change WHERE period_id = 1)"

@@ -231,11 +231,13 @@ CREATE FUNCTION ledger_change_forms(ids bigint[]) RETURNS TABLE (id bigint, form
 SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT c.id, json_build_array('period change', 1, b.key, p.starts_on, p.ends_before, c.from_status, c.to_status,
         (extract(epoch FROM c.at) * 1000000)::bigint, (extract(epoch FROM c.recorded_at) * 1000000)::bigint,
-        c.actor_type, c.actor_id, c.actor_label, c.reason, c.note, c.approval_id)::text
+        c.actor_type, c.actor_id, c.actor_label, c.reason, c.note, c.approval_id,
+        y.content_hash, y.requested_by_id, y.decided_by_id)::text
       FROM unnest(ids) AS wanted (id)
       JOIN ledger_period_change c ON c.id = wanted.id
       LEFT JOIN ledger_period p ON p.id = c.period_id
       LEFT JOIN ledger_book b ON b.id = p.book_id
+      LEFT JOIN billing_ops_approval y ON y.id = c.approval_id
 $$;
 
 -- The Merkle root of hashes, as RFC 6962 builds it; of none, the hash of nothing.
