@@ -44,8 +44,11 @@ format: install-dev ## Put the source into its one form
 bench: install-dev ## The benchmarks, beside their baselines
 	@if [ -f bench/run.py ]; then $(PY) bench/run.py; else echo "There are no benchmarks in this release."; fi
 
-mutation: install-dev ## Mutation testing of posting, burn-down and movements: a quarter of an hour (tests/mutation/README.md)
-	@$(PY) -m tests.mutation
+mutation: install-dev .venv-mutation ## Mutation testing of posting, burn-down and movements: a quarter of an hour (tests/mutation/README.md)
+	@.venv-mutation/bin/python -m tests.mutation
+
+.venv-mutation: requirements-mutation.lock
+	@$(PYTHON) -m venv $@ && $@/bin/python -m pip install -q --require-hashes -r requirements-mutation.lock && touch $@
 
 soak: install-dev ## Ten thousand random steps through the whole credits engine beside a model (tests/properties/)
 	@LEDGER_WALK=soak $(PY) -m pytest -q tests/properties/test_credits_walk.py
@@ -56,6 +59,7 @@ migrate: install ## Migrate the database of OWNER_DATABASE_URL and give everybod
 lock: ## Pin every dependency again, with hashes and without hosts (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
 	uv pip compile pyproject.toml --group dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.lock
+	uv pip compile pyproject.toml --group mutation -c requirements-dev.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-mutation.lock
 
 install:
 	@$(PYTHON) .ci/install.py requirements.lock
