@@ -19,11 +19,10 @@ from ledger.rules.terms import Terms
 def lock(invoices: Sequence[Invoice], *, at: datetime) -> None:
     """Lock the wallets that the open top-ups among these invoices will fill."""
     waiting = TopUp.objects.filter(invoice__in=invoices, status=TopUp.Status.OPEN).select_related("customer")
-    wallets = sorted({(one.customer.key, one.unit) for one in waiting})
-    if wallets:
+    owners = {(one.customer.key, one.unit) for one in waiting}
+    if owners:
         posting.enter_period(effective_at=at)
-    for customer_key, unit in wallets:
-        drawing.lock_wallet(customer_key, unit)
+        drawing.lock_wallets(owners)
 
 
 def fulfil(invoice: Invoice, *, paid_at: datetime, at: datetime, actor: Actor) -> CreditGrant | None:

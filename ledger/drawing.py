@@ -34,6 +34,7 @@ from ledger.rules.worth import is_own, released
 from ledger.units import NoRate
 from ledger.wallets import Source
 from ledger.wallets import lock as lock_wallet
+from ledger.wallets import lock_all as lock_wallets
 
 __all__ = [
     "Applied",
@@ -49,6 +50,7 @@ __all__ = [
     "draw_many",
     "lines_of",
     "lock_wallet",
+    "lock_wallets",
     "quote",
     "rates_of",
     "uses_of",

@@ -2,25 +2,25 @@
 
 A person or an API key gives credit on the authority of a role. What is given so is remembered, and summed under two
 locks: the agent's, then the customer's wallet. So requests that come together never exceed a limit together; a trigger
-computes the same sums again. Jobs of the house (credit that a plan includes) have no limits. An approved credit counts
-against none: somebody looked at it.
+computes the same sums of what was given again. What a schedule promises counts as if it had been given. Jobs of the
+house (credit that a plan includes) have no limits. An approved credit counts against none: somebody looked at it.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 
 from billing_ops.kit import audit
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.errors import BillingError, InvalidInput
 from billing_ops.kit.money import BadCurrency, grouped, plain, round_amount
-from ledger.models import CreditGrant, CreditLimit, LimitUse
+from ledger.models import CreditGrant, CreditLimit, CreditSchedule, LimitUse
 from ledger.rules import limits
 from ledger.rules.limits import Above, Allowed, Authority, Given, Limit
 from ledger.rules.terms import Terms
@@ -91,12 +91,14 @@ def standing(*, customer_key: str, unit: str, actor: Actor, authority: Authority
     return Standing([_values(row) for row in rows], _given(customer_key, unit, actor, at))
 
 
-def check(*, terms: Terms, actor: Actor, authority: Authority, at: datetime) -> Allowed | Above | None:
+def check(*, terms: Terms, actor: Actor, authority: Authority, at: datetime, every: str = "") -> Allowed | Above | None:
     """Whether an actor may give a credit of these terms alone; None if no limit binds them."""
     if not limited(actor):
         return None
     stands = standing(customer_key=terms.customer_key, unit=terms.unit, actor=actor, authority=authority, at=at)
-    return limits.check(amount=terms.amount, authority=authority, limits=stands.limits, given=stands.given)
+    again = terms.amount * (_IN_30_DAYS.get(every, 1) - 1)
+    given = replace(stands.given, to_customer_30_days=stands.given.to_customer_30_days + again)
+    return limits.check(amount=terms.amount, authority=authority, limits=stands.limits, given=given)
 
 
 def lock_agent(actor: Actor) -> None:
@@ -111,9 +113,12 @@ def lock_limit(role: str, unit: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('credit_limit'), hashtext(%s))", [f"{role} {unit}"])
 
 
-def enforce(*, terms: Terms, actor: Actor, authority: Authority, at: datetime) -> str:
-    """The role on whose authority the credit is given; raises :class:`AboveLimit`. Under both locks."""
-    found = check(terms=terms, actor=actor, authority=authority, at=at)
+def enforce(*, terms: Terms, actor: Actor, authority: Authority, at: datetime, every: str = "") -> str:
+    """The role on whose authority the credit is given; raises :class:`AboveLimit`. Under both locks.
+
+    ``every``: it comes again so often (``CreditSchedule.every``), and all of 30 days counts.
+    """
+    found = check(terms=terms, actor=actor, authority=authority, at=at, every=every)
     if found is None:
         return ""
     if isinstance(found, Above):
@@ -248,4 +253,28 @@ def _given(customer_key: str, unit: str, actor: Actor, at: datetime) -> Given:
     customer = LimitUse.objects.filter(customer_key=customer_key, unit=unit)
     month = customer.filter(given_at__gt=at - _MONTH).aggregate(sum=Sum("amount"))
     day = customer.filter(given_at__gt=at - _DAY).aggregate(sum=Sum("amount"), count=Count("id"))
-    return Given(by_agent["sum"] or _ZERO, month["sum"] or _ZERO, day["sum"] or _ZERO, day["count"])
+    return _with_promised(
+        Given(by_agent["sum"] or _ZERO, month["sum"] or _ZERO, day["sum"] or _ZERO, day["count"]),
+        customer_key, unit, actor, at,
+    )  # fmt: skip
+
+
+_IN_30_DAYS: Final = {"day": 30, "week": 5}
+"""How often a schedule gives in 30 days; others once."""
+
+
+def _with_promised(given: Given, customer_key: str, unit: str, actor: Actor, at: datetime) -> Given:
+    """Besides what was given, what people and keys promised by schedules: those credits count nowhere else."""
+    mine, theirs = Q(made_by_type=actor.type, made_by_id=actor.id), Q(customer_key=customer_key)
+    rows = CreditSchedule.objects.filter(mine | theirs, unit=unit, made_by_type__in=("user", "api_key")).exclude(
+        ends_at__lte=at - _MONTH
+    )
+    agent, month, day, count = given.by_agent_24h, given.to_customer_30_days, given.to_customer_24h, given.credits_24h
+    for row in rows:
+        today = row.made_at > at - _DAY
+        if today and (row.made_by_type, row.made_by_id) == (actor.type, actor.id):
+            agent += row.amount
+        if row.customer_key == customer_key:
+            month += row.amount * _IN_30_DAYS.get(row.every, 1)
+            day, count = (day + row.amount, count + 1) if today else (day, count)
+    return Given(agent, month, day, count)

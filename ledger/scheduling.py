@@ -64,7 +64,7 @@ def schedule(
 ) -> CreditSchedule:
     """Make a schedule; the same key and terms return the one that is there. Nothing is given before the task runs.
 
-    A person or an API key may promise a period no more than they may give now, on ``authority``. Raises
+    A person or an API key may promise in 30 days no more than they may give, on ``authority``. Raises
     ``InvalidTerms``, ``units.NoRate``, ``limiting.AboveLimit`` and :class:`ScheduleDiffers`.
     """
     check_schedule(terms)
@@ -76,7 +76,10 @@ def schedule(
             opening.register_units({terms.unit})
             if (earlier := _earlier(terms, key)) is not None:
                 return earlier
-            limiting.enforce(terms=first, actor=actor, authority=authority, at=at)
+            if limiting.limited(actor):
+                limiting.lock_agent(actor)
+                drawing.lock_wallet(terms.customer_key, terms.unit)
+            limiting.enforce(terms=first, actor=actor, authority=authority, at=at, every=terms.every)
             made = CreditSchedule.objects.create(
                 customer_key=terms.customer_key, unit_id=terms.unit, currency=terms.currency, kind=terms.kind,
                 amount=terms.amount, every=terms.every, time_zone=terms.time_zone, anchor_at=terms.anchor_at,

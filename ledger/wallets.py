@@ -54,6 +54,16 @@ def lock(customer_key: str, unit: str) -> int:
         return int(cursor.fetchone()[0])
 
 
+def lock_all(owners: Collection[Owner]) -> None:
+    """Lock the wallets of known holders in the one order: by id, and those that are made now come last."""
+    columns = [json.dumps(column) for column in zip(*owners, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT customer_key, unit FROM ledger_lock_wallets(%s, %s)", columns)
+        found = {(row[0], row[1]) for row in cursor.fetchall()}
+    for customer_key, unit in sorted(set(owners) - found):
+        lock(customer_key, unit)
+
+
 def lock_or_make(owners: Collection[Owner]) -> tuple[dict[Owner, int], dict[Owner, BillingError]]:
     """Lock their wallets in one order; a wallet is made on first use. The second part: who cannot hold that credit.
 

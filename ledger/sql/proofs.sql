@@ -253,6 +253,13 @@ SELECT * FROM (
      WHERE g.money_code <> '' AND coalesce(m.normal_side * (m.debits - m.credits), 0)
            <> ledger_money_left(g.cost_basis, g.amount, b.normal_side * (b.debits - b.credits))
     UNION ALL
+    -- I10: no credit expired before its time
+    SELECT 'I10', 'grant ' || g.id, 'is booked as expired by entry ' || e.id || ' before its time'
+      FROM ledger_entry e
+      JOIN ledger_line l ON l.entry_id = e.id AND l.side = 1
+      JOIN ledger_credit_grant g ON g.account_id = l.account_id
+     WHERE e.event_type = 'credit.expired' AND (e.effective_at >= g.expires_at) IS NOT TRUE
+    UNION ALL
     -- I10: no more credit was bought than was invoiced for credit
     SELECT 'I10', 'account ' || a.id, 'bought for ' || sum(l.side * l.amount) || ' ' || a.unit || ' more than invoiced'
       FROM ledger_account a JOIN ledger_line l ON l.account_id = a.id

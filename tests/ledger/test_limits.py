@@ -18,12 +18,13 @@ from billing_ops.kit import approving
 from billing_ops.kit.actor import Actor
 from billing_ops.kit.approvals import OWN_DOMAIN, SPLITTING
 from billing_ops.models import Approval, AuditEntry
-from ledger import approved, crediting, limiting, posting, proofs
+from ledger import approved, crediting, limiting, posting, proofs, scheduling
 from ledger.limiting import AboveLimit
-from ledger.models import CreditGrant, CreditLimit, Entry, LimitUse
+from ledger.models import CreditGrant, CreditLimit, CreditSchedule, Entry, LimitUse
 from ledger.rules import limits, movements
 from ledger.rules.entries import InvalidEntry
 from ledger.rules.limits import Above, Allowed, Authority, Given, Limit, belongs_to
+from ledger.rules.schedules import ScheduleTerms
 from ledger.rules.terms import Terms
 from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, account, raw_entry, raw_lines, refused, sql
 from tests.ledger.tamper import unguarded
@@ -180,6 +181,35 @@ def test_three_credits_in_a_day_that_were_one_are_seen_whoever_gives_them() -> N
     assert isinstance(seen, Above)
     assert seen.flags == (SPLITTING,)
     give("d", "30", at=AT + timedelta(hours=24))
+
+
+def _promise(key: str, amount: str, every: Any = "month", *, customer: str = "cus-1") -> CreditSchedule:
+    terms = ScheduleTerms(
+        customer_key=customer, kind="goodwill", amount=Decimal(amount), unit="USD", every=every, anchor_at=AT,
+        reason_code="outage",
+    )  # fmt: skip
+    return scheduling.schedule(terms=terms, key=key, actor=AGENT, at=AT, authority=SUPPORT)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("every", "most"), [("day", "8.33"), ("week", "50"), ("month", "100"), ("year", "100")])
+def test_a_schedule_promises_no_more_than_its_maker_may_give(every: str, most: str) -> None:
+    with pytest.raises(AboveLimit):
+        _promise("over", str(Decimal(most) + Decimal("0.01")), every)
+    _promise("fine", most, every)
+
+
+@pytest.mark.django_db
+def test_schedules_and_credits_together_keep_the_limits() -> None:
+    _promise("a", "100")
+    give("b", "100", at=AT + timedelta(days=2))
+    assert above("c", "51", at=AT + timedelta(days=4))["limit"] == "per_customer_30_days"
+    with pytest.raises(AboveLimit) as caught:
+        _promise("d", "51")
+    assert caught.value.details["limit"] == "per_customer_30_days"
+    for number in range(3):
+        _promise(f"e{number}", "100", customer=f"cus-{number + 2}")
+    assert above("f", "1", customer="cus-9")["limit"] == "per_agent_day"
 
 
 @pytest.mark.django_db

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from moneyed import Money
 
 from billing_ops.celery import app
@@ -11,9 +12,10 @@ from billing_ops.kit.actor import Actor
 from billing_ops.models import FailedWork
 from ledger import approved, crediting, posting, proofs, proving, tasks
 from ledger.queries import statement
+from ledger.rules import movements
 from ledger.rules.limits import Above
 from ledger.rules.terms import Asked, terms_of
-from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, accrue, give, spend
+from tests.ledger.books import AGENT, AT, ROBOT, SUPPORT, account, accrue, give, raw_entry, raw_lines, spend
 from tests.support.database import Database
 
 _MORE_IN_ONE_LINE = (
@@ -96,3 +98,14 @@ def test_a_list_that_was_cut_short_clears_nothing(fresh_db: Database) -> None:
 
 def test_the_books_are_proven_every_night() -> None:
     assert "ledger.prove" in {entry["task"] for entry in app.conf.beat_schedule.values()}
+
+
+@pytest.mark.django_db
+def test_credit_that_expired_before_its_time_is_named() -> None:
+    grant = give("g", "5")
+    entry = raw_entry(movement=movements.CREDIT_EXPIRED)
+    raw_lines(
+        (entry, 1, grant.account_id, "USD", 1, "5", 2, "0"),
+        (entry, 2, account("9000").pk, "USD", -1, "5", None, None),
+    )
+    assert [(one.rule, one.subject) for one in proofs.violations()] == [("I10", f"grant {grant.pk}")]
