@@ -218,7 +218,7 @@ def lag(*, at: datetime) -> Lag:
 
 
 def counted_until() -> datetime | None:
-    """Since when accepted usage waits to be counted; None when none waits. What was recorded before it is in buckets."""
+    """Since when accepted usage waits to be counted; None when none waits. What was recorded before is in buckets."""
     oldest: datetime | None = _rows("lag")[0][2]
     return oldest
 

@@ -192,7 +192,8 @@ def test_the_database_computes_the_same_money(cost: Decimal, amount: Decimal, sh
 # By raw SQL ----------------------------------------------------------------------------------------------------------
 
 _GRANT = """
-INSERT INTO ledger_credit_grant (public_id, wallet_id, account_id, customer_key, unit, kind, kind_rank, amount, priority,
+INSERT INTO ledger_credit_grant
+       (public_id, wallet_id, account_id, customer_key, unit, kind, kind_rank, amount, priority,
     effective_at, scope, scope_rank, cost_basis, rate, currency, money_code, source_invoice, reason_code, reason_note,
     ticket, requested_by_type, requested_by_id, idempotency_key, request, created_at, from_grant_id)
 VALUES (%s, ledger_lock_wallet('cus-1', 'credits'), %s, 'cus-1', 'credits', %s, %s, 10, 50, %s, '{}', 1, %s, %s, %s, %s,
@@ -213,7 +214,8 @@ def raw_grant(
         extra = [(account("4910").pk, 1, None), (account("2015", customer="cus-1", dimension=name).pk, -1, posted)]
     entry = raw_entry(lines=2 + len(extra), movement=movement, fx_rate="0.03" if extra else None)
     rows: list[Any] = [
-        (entry, 1, issued_by.pk, "credits", 1, "10", None, None), (entry, 2, own_account.pk, "credits", -1, "10", 1, "10"),
+        (entry, 1, issued_by.pk, "credits", 1, "10", None, None),
+        (entry, 2, own_account.pk, "credits", -1, "10", 1, "10"),
     ]  # fmt: skip
     for number, (pk, side, after) in enumerate(extra, 3):
         rows.append((entry, number, pk, "USD", side, posted, None if after is None else 1, after))
