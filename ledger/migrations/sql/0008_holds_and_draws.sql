@@ -97,6 +97,7 @@ BEGIN
             'A draw takes only from grants of its wallet that are in force and in scope, and only before its entry.');
     END IF;
     -- No draw had some before: twice as many of one draw would stand for none of another.
+    SET LOCAL enable_seqscan = off; -- until this function returns
     IF NOT whole OR rows <> (SELECT count(*) FROM (SELECT draw_id FROM ledger_credit_draw_allocation
                                                     WHERE draw_id BETWEEN low AND high OFFSET 0) a
                               WHERE a.draw_id IN (SELECT n.draw_id FROM n)) THEN
