@@ -106,8 +106,8 @@ def give_back(
 def _check(amount: Decimal, key: str, reason_code: str) -> None:
     if not amount.is_finite() or amount <= 0 or too_fine(amount):
         raise InvalidInput("Give back a positive amount of at most twelve decimals.", field="amount")
-    if not key or len(key) > 200:
-        raise InvalidInput("A return needs a key of at most 200 characters.", field="key")
+    if not key or len(key) > 200 or not key.isprintable():
+        raise InvalidInput("A return needs a key of 1 to 200 printable characters.", field="key")
     if not reason_code:
         raise InvalidInput("A return needs a reason.", field="reason_code")
 

@@ -18,7 +18,7 @@ from billing_ops.kit.actor import Actor
 from billing_ops.kit.approval_kinds import Preview, kind_of
 from billing_ops.kit.approvals import FLAGS, PENDING, content_hash, same_person
 from billing_ops.kit.errors import BillingError, Conflict, IdempotencyMismatch, InvalidInput, NotFound
-from billing_ops.models import Approval
+from billing_ops.models import Approval, AuditEntry
 
 
 class ApprovalNotFound(NotFound):
@@ -221,6 +221,16 @@ def _refuse_unless_open(row: Approval, *, actor: Actor, at: datetime) -> None:
         raise Expired(f"The request expired on {row.expires_at:%Y-%m-%d %H:%M} UTC.")
     if same_person(row.requested_by_id, actor.id):
         raise OwnRequest("You asked for this yourself.")
+    if any(same_person(issuer, actor.id) for issuer in _issuers(row)):
+        raise OwnRequest("A key that you issued asked for this.")
+
+
+def _issuers(row: Approval) -> Sequence[str]:
+    """Who made the API key that asked: the key is no other person."""
+    if row.requested_by_type != "api_key":
+        return []
+    issued = AuditEntry.objects.filter(subject_type="api_key", subject_key=row.requested_by_id, action="api_key.issued")
+    return list(issued.values_list("actor_id", flat=True))
 
 
 def _refuse_unless_pending(row: Approval) -> None:

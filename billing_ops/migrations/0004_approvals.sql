@@ -53,6 +53,13 @@ BEGIN
         IF NOT approval_may_become(OLD.status, NEW.status) THEN
             PERFORM approval_refuse('approval_transition', format('%s cannot become %s.', OLD.status, NEW.status));
         END IF;
+        -- Who made the key that asked, by the trail, is who asked.
+        IF NEW.requested_by_type = 'api_key' AND NEW.decided_by_id <> '' AND EXISTS (
+            SELECT FROM billing_ops_auditentry
+             WHERE subject_type = 'api_key' AND subject_key = NEW.requested_by_id AND action = 'api_key.issued'
+               AND approval_person(actor_id) = approval_person(NEW.decided_by_id)) THEN
+            PERFORM approval_refuse('approval_by_another_person', 'A key that one issued is no other person.');
+        END IF;
         IF NEW.used_at IS NOT NULL THEN
             PERFORM approval_refuse('approval_used_once', 'An approval is given before it is used.');
         END IF;

@@ -18,6 +18,7 @@ from billing_ops.kit.actor import Actor
 from billing_ops.kit.approval_kinds import Kind, Preview, PreviewLine
 from billing_ops.kit.approvals import OWN_DOMAIN, TRANSITIONS, BadSubject, canonical, content_hash, same_person
 from billing_ops.kit.errors import BillingError
+from billing_ops.kit.http import issuing
 from billing_ops.models import Approval, AuditEntry
 from tests.ledger.test_at_the_same_time import all_at_once
 from tests.support.database import Database
@@ -149,6 +150,21 @@ def test_who_asks_does_not_decide(name: str) -> None:
                 " decided_by_id = %s WHERE id = %s", status, AT, name, row.pk,
             )  # fmt: skip
     assert done == []
+
+
+@pytest.mark.django_db
+def test_who_issued_the_key_that_asks_does_not_decide() -> None:
+    key = issuing.issue(name="robot", scopes=["credits:write"], at=AT, actor=BOB).row
+    row = ask(actor=Actor("api_key", key.prefix, key.name))
+    with pytest.raises(approving.OwnRequest):
+        approve(row)
+    with refused("approval_by_another_person"):
+        sql(
+            "UPDATE billing_ops_approval SET status = 'approved', decided_at = %s, decided_by_type = 'user',"
+            " decided_by_id = 'Bob ' WHERE id = %s", AT, row.pk,
+        )  # fmt: skip
+    assert done == []
+    assert approve(row, actor=CARA).status == "approved"
 
 
 @pytest.mark.django_db
