@@ -129,7 +129,9 @@ class TestReturns:
         made = back(draw_id, "4", against="4910")
         assert journal_of(made.entry_id)[0] == ("Dr", "4910", D(4))
 
-    @pytest.mark.parametrize("terms", [{"amount": "0"}, {"amount": "-1"}, {"key": ""}, {"key": "a\0"}, {"reason_code": ""}])
+    @pytest.mark.parametrize(
+        "terms", [{"amount": "0"}, {"amount": "-1"}, {"key": ""}, {"key": "a\0"}, {"reason_code": ""}]
+    )
     def test_what_is_no_return(self, terms: dict[str, Any]) -> None:
         give("p", "20")
         made = draw("k", "10")
