@@ -102,7 +102,8 @@ def test_the_database_takes_it(name: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", TOLD)
 def test_the_books_agree_with_the_story(name: str) -> None:
-    story, scene = stories()[name], Scene()
+    story = stories()[name]
+    scene = Scene(story.cases)
     for case, nets in zip(story.cases, story.nets(), strict=True):
         scene.post(case)
         found = {

@@ -32,14 +32,24 @@ _RATE = D("0.02")
 
 
 class Scene:
-    """The books in which cases are posted. A name such as ``grant-g`` stands for one grant."""
+    """The books in which cases are posted. A name such as ``grant-g`` stands for one grant.
 
-    def __init__(self) -> None:
+    Grants end when one of the ``cases`` to come lets them expire.
+    """
+
+    def __init__(self, cases: Iterable[Case] = ()) -> None:
         self.names: dict[str, str] = {}
         self.grants: dict[str, CreditGrant] = {}
         self.number = 0
         self.drawn: list[tuple[CreditDraw, dict[str, Decimal]]] = []
         Unit.objects.get_or_create(code="credits", defaults={"kind": "credit", "posting_scale": 12})
+        self.ends = {
+            self._named(line.dimension): case.at
+            for case in cases
+            if case.movement == routes.CREDIT_EXPIRED
+            for line in case.lines
+            if line.side == "debit"
+        }
 
     def prepare(self, case: Case) -> None:
         """Fill what the case will take from: grants, deferred fees and customers' balances; draw what it gives back."""
@@ -102,6 +112,7 @@ class Scene:
             kind_rank=int(kind == "paid"),
             amount=line.amount,
             effective_at=case.at,
+            expires_at=self.ends.get(line.dimension),
             scope_rank=1,
             reason_code="test",
             requested_by_type="system",
