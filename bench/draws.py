@@ -16,6 +16,7 @@ start is printed too: on a busy machine none of it means much.
 """
 
 import argparse
+import http.client
 import json
 import os
 import statistics
@@ -248,13 +249,26 @@ def server(interface: str, *, threads: int) -> Iterator[int]:
     command += ["--no-ws", "--log-level", "error", f"bench.noop:{interface}"]
     child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "BILLING_PROCESS": "web"})
     try:
-        while port_is_free("127.0.0.1", port):
+        while not _answers(port):
+            if child.poll() is not None:
+                sys.exit(f"The server ended with {child.returncode} before it answered.")
             time.sleep(0.05)
-        time.sleep(1.5)
         yield port
     finally:
         child.terminate()
         child.wait(20)
+
+
+def _answers(port: int) -> bool:
+    """Whether the server has loaded the product and answers with it."""
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        asked.request("GET", "/healthz")
+        return asked.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asked.close()
 
 
 def measure_history(rounds: int, scale: int) -> None:

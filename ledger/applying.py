@@ -133,14 +133,10 @@ def _remember(
                 ref=need.ref,
                 policy="",
                 feature=need.feature,
-                usage_ref="",
                 amount=need.amount,
                 shortfall=need.amount - got[need.ref],
-                available=None,
-                overage=None,
-                overage_currency="",
                 outcome=_outcome(need.amount, got[need.ref]),
-                used_at=need.used_at or at,
+                used_at=(need.used_at or at).isoformat(),
                 entry_id=entry_id if got[need.ref] else None,
             )
             for need in needs

@@ -217,7 +217,25 @@ def remember(
         entry_id = entry_ids.get(group_key)
         if draw.used_at is not last:
             last, text = draw.used_at, draw.used_at.isoformat()
-        rows.append(_row(draw_id, draw, entry_id, text))
+        order = draw.order
+        rows.append(
+            draw_text(
+                draw_id,
+                draw.wallet_id,
+                key=order.key,
+                policy=order.policy,
+                feature=order.feature,
+                usage_ref=order.usage_ref,
+                amount=order.amount,
+                shortfall=draw.shortfall,
+                available=draw.available,
+                overage=draw.overage,
+                overage_currency=draw.currency,
+                outcome=draw.outcome,
+                used_at=text,
+                entry_id=entry_id,
+            )
+        )
         parts += [f"{draw_id}\t{purse.grant_id}\t{amount!s}\n" for purse, amount in draw.parts]
         answers.append(_answer(int(draw_id), draw, sources, entry_id))
     copy_in(rows, parts)
@@ -326,17 +344,6 @@ def _answer(draw_id: int, draw: Decided, sources: Mapping[int, Source], entry_id
     )
 
 
-def _row(draw_id: str, draw: Decided, entry_id: int | None, used_at: str) -> str:
-    """One draw in the text format of COPY; ``used_at`` is written once for draws that share it."""
-    order, available, overage = draw.order, draw.available, draw.overage
-    return (
-        f"{draw_id}\t{draw.wallet_id}\t{clean(order.key)}\t\t{order.policy}\t{clean(order.feature)}\t"
-        f"{clean(order.usage_ref)}\t{order.amount!s}\t{draw.shortfall!s}\t{_NULL if available is None else available}\t"
-        f"{_NULL if overage is None else overage}\t{draw.currency}\t{draw.outcome}\t{used_at}\t"
-        f"{_NULL if entry_id is None else entry_id}\n"
-    )
-
-
 def reserve_ids(count: int) -> list[str]:
     """Ids for draws to come, so that their allocations can be written in one statement."""
     with connection.cursor() as cursor:
@@ -351,24 +358,24 @@ def draw_text(
     wallet_id: int,
     *,
     key: str,
-    ref: str,
     policy: str,
     feature: str,
-    usage_ref: str,
     amount: Decimal,
     shortfall: Decimal,
-    available: Decimal | None,
-    overage: Decimal | None,
-    overage_currency: str,
     outcome: str,
-    used_at: datetime,
+    used_at: str,
     entry_id: int | None,
+    ref: str = "",
+    usage_ref: str = "",
+    available: Decimal | None = None,
+    overage: Decimal | None = None,
+    overage_currency: str = "",
 ) -> str:
-    """One draw as a row for :func:`copy_in`."""
+    """One draw as a row for :func:`copy_in`; ``used_at`` is text, so that draws that share it write it once."""
     return (
-        f"{draw_id}\t{wallet_id}\t{clean(key)}\t{clean(ref)}\t{policy}\t{clean(feature)}\t{clean(usage_ref)}\t{amount}\t"
-        f"{shortfall}\t{_NULL if available is None else available}\t{_NULL if overage is None else overage}\t"
-        f"{overage_currency}\t{outcome}\t{used_at.isoformat()}\t{_NULL if entry_id is None else entry_id}\n"
+        f"{draw_id}\t{wallet_id}\t{clean(key)}\t{clean(ref)}\t{policy}\t{clean(feature)}\t{clean(usage_ref)}\t{amount!s}\t"
+        f"{shortfall!s}\t{_NULL if available is None else available}\t{_NULL if overage is None else overage}\t"
+        f"{overage_currency}\t{outcome}\t{used_at}\t{_NULL if entry_id is None else entry_id}\n"
     )
 
 

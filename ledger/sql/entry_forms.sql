@@ -1,5 +1,6 @@
 -- what:       the canonical form, version 1, of entries: what they say, their lines with their accounts' keys, the grants
---             they issued, the draws they post, what they give back; the function of migration 0010 says the same
+--             they issued, the draws they post, what they give back; the function of migration 0010 says the same.
+--             Twice on purpose: who bends the function in the database does not bend what verifies its work
 -- called by:  ledger/verifying.py, ledger/sealing.py
 -- parameters: %(ids)s bigint[]
 SELECT e.id, json_build_array('entry', 1, e.public_id, e.book_id, e.source, e.idempotency_key, e.event_type,
@@ -7,7 +8,8 @@ SELECT e.id, json_build_array('entry', 1, e.public_id, e.book_id, e.source, e.id
     (extract(epoch FROM e.occurred_at) * 1000000)::bigint, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
     e.period_id, e.line_count, e.reverses_id, e.customer_key, e.invoice_ref, e.grant_ref, e.stripe_ref,
     e.batch_ref, e.actor_type, e.actor_id, e.reason_code, e.reason_note, e.ticket, e.approval_id,
-    approvals.what_was_decided, e.fx_rate, e.metadata, lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
+    approvals.what_was_decided, e.fx_rate, e.metadata,
+    lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
   FROM unnest(%(ids)s::bigint[]) AS wanted (id)
   JOIN ledger_entry e ON e.id = wanted.id
   LEFT JOIN LATERAL (

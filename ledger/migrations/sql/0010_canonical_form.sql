@@ -3,8 +3,9 @@
 -- parameters: none
 
 -- Version 1: one JSON text each, of what they say, their lines with their accounts' keys, the grants they issued, the
--- draws they post, what they give back, and who approved what of it. ledger/sql/entry_forms.sql says the same for who verifies. What is to be
--- covered later is another version: seals that are there keep theirs.
+-- draws they post, what they give back, and who approved what of it. ledger/sql/entry_forms.sql says the same for who
+-- verifies, apart from the database on purpose. What is to be covered later is another version: seals that are there
+-- keep theirs.
 CREATE FUNCTION ledger_entry_forms(ids bigint[]) RETURNS TABLE (id bigint, form text) LANGUAGE sql STABLE
 SET search_path = pg_catalog, public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
@@ -13,7 +14,8 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS
         (extract(epoch FROM e.occurred_at) * 1000000)::bigint, (extract(epoch FROM e.recorded_at) * 1000000)::bigint,
         e.period_id, e.line_count, e.reverses_id, e.customer_key, e.invoice_ref, e.grant_ref, e.stripe_ref,
         e.batch_ref, e.actor_type, e.actor_id, e.reason_code, e.reason_note, e.ticket, e.approval_id,
-        approvals.what_was_decided, e.fx_rate, e.metadata, lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
+        approvals.what_was_decided, e.fx_rate, e.metadata,
+        lines.all_of_them, grants.all_of_them, draws.all_of_them, returns.all_of_them)::text
       FROM unnest(ids) AS wanted (id)
       JOIN ledger_entry e ON e.id = wanted.id
       LEFT JOIN LATERAL (
