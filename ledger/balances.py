@@ -19,7 +19,8 @@ from ledger.rules.chart import GRANT_ACCOUNT, UNITS_QUANTITY
 
 _ZERO = Decimal(0)
 
-Status = Literal["scheduled", "active", "used", "expired", "voided"]
+Status = Literal["scheduled", "active", "used", "expired", "voided", "moved"]
+"""``moved``: what was left went on into another grant, of the next period or of another customer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +173,11 @@ def with_balances(rows: Sequence[CreditGrant], *, at: datetime) -> list[GrantBal
         parts = {row[0]: row[1:] for row in cursor.fetchall()}
     found = []
     for row in rows:
-        remaining, held, used, expired, voided, *moved = parts[row.pk]
+        remaining, held, used, expired, voided, refunded, *moved = parts[row.pk]
         status = _status(row, remaining, expired, voided, at)
-        found.append(GrantBalance(row, remaining, held, used, expired, voided, status, *moved))
+        if status == "voided" and voided == sum(moved):
+            status = "moved"
+        found.append(GrantBalance(row, remaining, held, used, expired, voided, status, refunded, *moved))
     return found
 
 

@@ -52,9 +52,9 @@ def test_the_customer_page_shows_other_units_and_open_holds(desk: "Desk", as_rol
         expires_at=desk.now + timedelta(hours=1), actor=TESTER, usage_ref="job-7731",
     )  # fmt: skip
     page = as_role("support").get(f"/console/customers/{desk.acme.pk}/").content.decode()
-    others = page[page.index("Credit in other units") : page.index("Open hold")]
+    others = page[page.index("Credit in other units") : page.index("Open holds")]
     assert [cell in others for cell in ("500 voices", "12.5 voices", "487.5 voices")] == [True] * 3
-    held = page[page.index("Open hold</th>") :]
+    held = page[page.index("Open holds") : page.index("Usage in the current period")]
     assert [cell in held for cell in ("12.5 voices", "job-7731", "choir")] == [True] * 3
 
 

@@ -84,6 +84,14 @@ def test_a_transfer_takes_terms_kind_expiry_and_lineage_along() -> None:
 
 
 @pytest.mark.django_db
+def test_credit_that_went_on_whole_is_moved_and_not_voided() -> None:
+    kept, whole = give("kept", "7"), give("whole", "5", priority=1)
+    approved(asked("5"))
+    assert (where(kept).status, where(kept).transferred) == ("active", 0)
+    assert (where(whole).status, where(whole).transferred) == ("moved", 5)
+
+
+@pytest.mark.django_db
 def test_units_are_transferred_with_their_money() -> None:
     registering.register(code="credits", actor=ROBOT, at=AT)
     registering.set_rate(unit="credits", currency="USD", rate=D("0.5"), reason="x", actor=ROBOT, at=AT)
