@@ -87,8 +87,9 @@ def test_a_transfer_takes_terms_kind_expiry_and_lineage_along() -> None:
 def test_credit_that_went_on_whole_is_moved_and_not_voided() -> None:
     kept, whole = give("kept", "7"), give("whole", "5", priority=1)
     approved(asked("5"))
-    assert (where(kept).status, where(kept).transferred) == ("active", 0)
-    assert (where(whole).status, where(whole).transferred) == ("moved", 5)
+    stays, went = where(kept), where(whole)
+    assert (str(stays.status), stays.transferred) == ("active", D(0))
+    assert (str(went.status), went.transferred) == ("moved", D(5))
 
 
 @pytest.mark.django_db
